@@ -1,0 +1,1 @@
+"""Async blob storage: buckets, blobs, whole trees and credentials behind one API."""

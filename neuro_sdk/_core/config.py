@@ -1,0 +1,57 @@
+"""Values that say how the client works; where they come from is decided elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..errors import ConfigError
+from .uri import Scope
+
+__all__ = ["ClientConfig", "TransferConfig"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientConfig:
+    """Who the client is and where it looks for buckets unless told otherwise.
+
+    ``platform`` is ``local:`` and a path for the embedded platform. ``profile`` is the name
+    of the profile it came from, or None.
+    """
+
+    platform: str
+    username: str
+    cluster_name: str
+    org_name: str | None = None
+    project_name: str | None = None
+    profile: str | None = None
+
+    @property
+    def scope(self) -> Scope:
+        """The cluster, org and project that calls use when they name none."""
+        return Scope(
+            cluster_name=self.cluster_name, org_name=self.org_name, project_name=self.project_name
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferConfig:
+    """Bounds of a transfer.
+
+    ``concurrency`` files move at once. A file larger than ``part_size`` bytes moves in parts
+    of that size, ``window`` of them in flight, so one file needs ``part_size * window`` bytes
+    of memory. ``timeout`` is the longest wait for one answer of a store, in seconds;
+    ``retries`` is how often a failed request is repeated.
+    """
+
+    concurrency: int = 16
+    part_size: int = 8 << 20
+    window: int = 4
+    timeout: float = 60.0
+    retries: int = 4
+
+    def __post_init__(self) -> None:
+        for name, least in (("concurrency", 1), ("part_size", 64 << 10), ("window", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"TransferConfig.{name} must be at least {least}")
+        if self.timeout <= 0 or self.retries < 0:
+            raise ConfigError("TransferConfig.timeout must be positive and retries not negative")

@@ -1,0 +1,92 @@
+"""Which keys can be kept faithfully, and which must be refused before anything is sent.
+
+The engine below (OpenDAL) trims Unicode white space at both ends of a path, strips leading
+slashes, merges empty segments, and lets HTTP clients resolve ``.`` and ``..``: each of these
+would silently address another blob. Such keys are refused here, in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..errors import InvalidKey
+
+__all__ = ["KeyRules", "check_key", "is_below", "key_problem", "parents"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRules:
+    """What a store adds to the common rules.
+
+    ``max_segment`` is the longest part between slashes in UTF-8 bytes, None for no limit.
+    ``reserved`` are segments the store needs for itself. ``forbidden`` are characters it
+    cannot hold.
+    """
+
+    max_bytes: int = 1024
+    max_segment: int | None = None
+    reserved: frozenset[str] = frozenset()
+    forbidden: str = ""
+
+
+def key_problem(key: str, rules: KeyRules) -> str | None:
+    """Why *key* cannot be used, as the end of the sentence "the key ...", or None if it can.
+
+    A trailing slash is allowed here: it makes the key a directory marker.
+    """
+    if not key:
+        return "is empty"
+    try:
+        encoded = key.encode()
+    except UnicodeEncodeError:
+        return "holds a lone surrogate, which is no text; rename the file"
+    if len(encoded) > rules.max_bytes:
+        return f"is {len(encoded)} bytes long in UTF-8; at most {rules.max_bytes} are allowed"
+    if key.startswith("/"):
+        return "begins with a slash"
+    if key != key.strip():
+        return "begins or ends with white space, which the engine would cut off"
+    for character in rules.forbidden:
+        if character in key:
+            return f"holds the character {character!r}, which this store cannot keep"
+    segments = key.removesuffix("/").split("/")
+    if key.endswith("/") and segments[-1] != segments[-1].rstrip():
+        return "has white space before its last slash, which the engine would cut off"
+    for segment in segments:
+        if not segment:
+            return "has two slashes in a row"
+        if segment in (".", ".."):
+            return f"has the segment {segment!r}, which would point at another key"
+        if segment in rules.reserved:
+            return f"has the segment {segment!r}, which this store keeps for itself"
+        if rules.max_segment is not None and len(segment.encode()) > rules.max_segment:
+            return f"has a segment longer than {rules.max_segment} bytes in UTF-8"
+    return None
+
+
+def check_key(key: str, rules: KeyRules, *, bucket: str, marker: bool = False) -> None:
+    """Raise InvalidKey unless *key* is kept faithfully.
+
+    A key that ends in ``/`` passes only with *marker*.
+    """
+    if not isinstance(key, str):
+        raise TypeError(f"a key is a str, not {type(key).__name__}")
+    problem = key_problem(key, rules)
+    if problem is None and key.endswith("/") and not marker:
+        problem = "ends with a slash, so it stands for a directory"
+    if problem is not None:
+        raise InvalidKey(f"the key {problem}", bucket=bucket, key=key)
+
+
+def is_below(key: str, directory: str) -> bool:
+    """True if *key* lies in *directory*; ``logs.json`` does not lie in ``logs``."""
+    return directory == "" or key.startswith(directory.removesuffix("/") + "/")
+
+
+def parents(key: str) -> Iterator[str]:
+    """The directories above *key*, nearest first, each ending in a slash: ``a/b/`` and ``a/``."""
+    head = key.removesuffix("/")
+    while "/" in head:
+        head = head.rpartition("/")[0]
+        yield head + "/"

@@ -1,0 +1,162 @@
+"""The read-only values of the public API: buckets, entries, credentials, usage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from yarl import URL
+
+from .uri import BlobURI
+
+__all__ = [
+    "BlobCommonPrefix",
+    "BlobObject",
+    "Bucket",
+    "BucketCredentials",
+    "BucketEntry",
+    "BucketUsage",
+    "PersistentBucketCredentials",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """A bucket as the platform describes it."""
+
+    class Provider(StrEnum):
+        """Which kind of store holds the blobs of a bucket.
+
+        A value that this version does not know becomes a member with ``known`` False: such
+        a bucket lists and shows, and refuses data operations by name.
+        """
+
+        AWS = "aws"
+        MINIO = "minio"
+        AZURE = "azure"
+        GCP = "gcp"
+        OPEN_STACK = "open_stack"
+        SEAWEEDFS = "seaweedfs"
+        LOCAL = "local"
+
+        @classmethod
+        def _missing_(cls, value: object) -> Bucket.Provider | None:
+            if not isinstance(value, str) or not value:
+                return None
+            member = str.__new__(cls, value)
+            member._name_ = value.upper()
+            member._value_ = value
+            return member
+
+        @property
+        def known(self) -> bool:
+            """True where this version can open such a bucket."""
+            return self.name in type(self).__members__
+
+    id: str
+    """Unique id, ``bucket-`` and a UUID."""
+    owner: str
+    """Name of the user who made it."""
+    name: str | None
+    """Name within org and project, or None."""
+    provider: Bucket.Provider
+    created_at: datetime
+    """When the bucket was made or imported, with time zone."""
+    cluster_name: str
+    org_name: str | None = None
+    project_name: str | None = None
+    imported: bool = False
+    """True if the blobs belong to an account of the user's, not of the platform's."""
+    public: bool = False
+    """True if anybody may read the blobs."""
+
+    @property
+    def uri(self) -> URL:
+        """``blob://cluster/[org/]project/name``, with the id where there is no name."""
+        return self._blob_uri("").to_url()
+
+    def _blob_uri(self, key: str) -> BlobURI:
+        return BlobURI(
+            cluster_name=self.cluster_name,
+            org_name=self.org_name,
+            project_name=self.project_name or self.owner,
+            bucket=self.name or self.id,
+            key=key,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BucketEntry:
+    """One line of a listing: a :class:`BlobObject` or a :class:`BlobCommonPrefix`."""
+
+    key: str
+    bucket: Bucket = field(repr=False)
+    size: int = 0
+    """Bytes; 0 for a directory."""
+    created_at: datetime | None = None
+    modified_at: datetime | None = None
+    etag: str | None = None
+    """Tag of this version of the blob, as the store gives it; None where it has none."""
+
+    @property
+    def uri(self) -> URL:
+        """``blob://cluster/[org/]project/bucket/key``, percent-encoded."""
+        return self.bucket._blob_uri(self.key).to_url()
+
+    @property
+    def name(self) -> str:
+        """Last part of the key: ``c`` of ``a/b/c``, ``b`` of ``a/b/``."""
+        return self.key.rstrip("/").rpartition("/")[2]
+
+    def is_dir(self) -> bool:
+        """True for a common prefix and for a directory marker, a blob whose key ends in ``/``."""
+        return self.key.endswith("/") or self.key == ""
+
+    def is_file(self) -> bool:
+        """True for a blob with data."""
+        return not self.is_dir()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobObject(BucketEntry):
+    """A key that is present in the store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobCommonPrefix(BucketEntry):
+    """What a non-recursive listing shows for all keys below ``key``, which ends in ``/``."""
+
+    def is_dir(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BucketCredentials:
+    """What opens one bucket at its provider. ``credentials`` is not part of the repr."""
+
+    bucket_id: str
+    provider: Bucket.Provider
+    credentials: Mapping[str, str] = field(repr=False)
+    read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersistentBucketCredentials:
+    """Long-lived credentials for a set of buckets."""
+
+    id: str
+    owner: str
+    name: str | None
+    read_only: bool
+    cluster_name: str
+    credentials: list[BucketCredentials]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BucketUsage:
+    """Space used by the blobs counted so far."""
+
+    total_bytes: int
+    object_count: int

@@ -1,0 +1,1 @@
+"""The embedded platform: which buckets exist, kept in a registry of our own."""

@@ -1,0 +1,1 @@
+"""Files and trees between the local disk and a provider."""

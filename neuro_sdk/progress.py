@@ -1,0 +1,129 @@
+"""Progress of transfers: the callback classes and the events they receive.
+
+Callbacks are called on the thread of the event loop, in order: for each file ``start`` once,
+``step`` with the bytes acknowledged so far, then ``complete`` once or, in tree operations,
+``fail``. ``enter`` and ``leave`` surround the events of a directory. A callback should return
+quickly, for the transfer waits for it; one that raises cancels the transfer, and the caller
+gets its error.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+
+from yarl import URL
+
+__all__ = [
+    "AbstractDeleteProgress",
+    "AbstractFileProgress",
+    "AbstractRecursiveFileProgress",
+    "StorageProgressComplete",
+    "StorageProgressDelete",
+    "StorageProgressEnterDir",
+    "StorageProgressFail",
+    "StorageProgressLeaveDir",
+    "StorageProgressStart",
+    "StorageProgressStep",
+]
+
+
+@dataclass(frozen=True)
+class StorageProgressStart:
+    """A file begins; ``size`` is its length in bytes."""
+
+    src: URL
+    dst: URL
+    size: int
+
+
+@dataclass(frozen=True)
+class StorageProgressStep:
+    """``current`` of ``size`` bytes are acknowledged; ``current`` never shrinks."""
+
+    src: URL
+    dst: URL
+    current: int
+    size: int
+
+
+@dataclass(frozen=True)
+class StorageProgressComplete:
+    """A file is there under its name, whole."""
+
+    src: URL
+    dst: URL
+    size: int
+
+
+@dataclass(frozen=True)
+class StorageProgressEnterDir:
+    """A directory begins."""
+
+    src: URL
+    dst: URL
+
+
+@dataclass(frozen=True)
+class StorageProgressLeaveDir:
+    """A directory is done, with all that lies below it."""
+
+    src: URL
+    dst: URL
+
+
+@dataclass(frozen=True)
+class StorageProgressFail:
+    """A file or directory could not be moved; the others go on."""
+
+    src: URL
+    dst: URL
+    message: str
+
+
+@dataclass(frozen=True)
+class StorageProgressDelete:
+    """A blob, or a directory marker, is gone."""
+
+    uri: URL
+    is_dir: bool
+
+
+class AbstractFileProgress(abc.ABC):
+    """Receives the events of one file."""
+
+    @abc.abstractmethod
+    def start(self, data: StorageProgressStart) -> None:
+        """A file begins."""
+
+    @abc.abstractmethod
+    def complete(self, data: StorageProgressComplete) -> None:
+        """A file is done."""
+
+    @abc.abstractmethod
+    def step(self, data: StorageProgressStep) -> None:
+        """More of a file is acknowledged."""
+
+
+class AbstractRecursiveFileProgress(AbstractFileProgress):
+    """Receives the events of a tree; files of one tree move concurrently."""
+
+    @abc.abstractmethod
+    def enter(self, data: StorageProgressEnterDir) -> None:
+        """A directory begins."""
+
+    @abc.abstractmethod
+    def leave(self, data: StorageProgressLeaveDir) -> None:
+        """A directory is done."""
+
+    @abc.abstractmethod
+    def fail(self, data: StorageProgressFail) -> None:
+        """A file or directory could not be moved."""
+
+
+class AbstractDeleteProgress(abc.ABC):
+    """Receives the events of a removal."""
+
+    @abc.abstractmethod
+    def delete(self, data: StorageProgressDelete) -> None:
+        """A blob is gone."""

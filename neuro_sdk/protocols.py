@@ -1,0 +1,139 @@
+"""The two contracts that engines meet: one bucket's bytes, and which buckets exist.
+
+``tests/contracts`` holds the suite that every implementation passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Protocol
+
+from yarl import URL
+
+from ._core.keys import KeyRules
+from ._core.models import (
+    BlobObject,
+    Bucket,
+    BucketCredentials,
+    BucketEntry,
+    PersistentBucketCredentials,
+)
+from ._core.uri import Scope
+
+__all__ = ["ControlPlane", "OpenProvider", "Provider"]
+
+
+class Provider(Protocol):
+    """The bytes of one bucket.
+
+    Keys have passed ``check_key`` with ``rules`` before they come here. Every method raises
+    errors of ``neuro_sdk.errors`` only, with bucket and key.
+    """
+
+    @property
+    def bucket(self) -> Bucket: ...
+
+    @property
+    def rules(self) -> KeyRules:
+        """What this store adds to the common rules for keys."""
+
+    async def head(self, key: str) -> BlobObject:
+        """The blob or directory marker at exactly *key*; BlobNotFound if there is none."""
+
+    async def put(self, key: str, body: bytes | AsyncIterator[bytes]) -> None:
+        """Create or replace the blob: it appears whole or, on any failure, not at all.
+
+        A key that ends in ``/`` is a directory marker and takes the body ``b""`` only.
+        """
+
+    def fetch(
+        self, key: str, offset: int = 0, length: int | None = None, *, etag: str | None = None
+    ) -> AsyncIterator[bytes]:
+        """The bytes from *offset* on, *length* at most, all of one version of the blob.
+
+        An *offset* at or past the end gives nothing. With *etag* a blob of another version
+        raises BlobChanged.
+        """
+
+    def list(self, prefix: str = "", *, recursive: bool = False) -> AsyncIterator[BucketEntry]:
+        """The entries whose keys begin with the text *prefix*.
+
+        Recursive: every blob and directory marker, in the order of their keys in UTF-8.
+        Otherwise: the blobs up to the next ``/`` after the prefix, and one BlobCommonPrefix
+        for all that lie below each such ``/``. Keys that cannot be addressed are listed too.
+        """
+
+    async def delete(self, key: str) -> None:
+        """Remove the blob or marker at exactly *key*; nothing happens if there is none."""
+
+    async def delete_many(self, keys: Sequence[str]) -> Mapping[str, Exception]:
+        """Remove up to 1,000 blobs; the answer names those that could not be, and why."""
+
+    async def copy(self, source: str, target: str) -> None:
+        """Copy a blob within the bucket, whole or not at all."""
+
+    async def close(self) -> None:
+        """Let go of what is held; nothing that was acknowledged depends on it."""
+
+
+class ControlPlane(Protocol):
+    """Which buckets exist, whose they are, and what opens them."""
+
+    def list_buckets(self, scope: Scope) -> AsyncIterator[Bucket]:
+        """The buckets of the org and project that the caller may read."""
+
+    async def create_bucket(self, name: str | None, scope: Scope) -> Bucket:
+        """Make a bucket; NameTaken if the name is in use in this org and project."""
+
+    async def import_bucket(
+        self,
+        name: str | None,
+        scope: Scope,
+        *,
+        provider: Bucket.Provider,
+        provider_bucket_name: str,
+        credentials: Mapping[str, str],
+    ) -> Bucket:
+        """Record a bucket that exists at the provider; its blobs are never removed by us."""
+
+    async def get_bucket(self, id_or_name: str, scope: Scope) -> Bucket:
+        """By id anywhere in the cluster, else by name in the scope; BucketNotFound if neither."""
+
+    async def delete_bucket(self, bucket: Bucket, *, force: bool = False) -> None:
+        """Remove the bucket; BucketNotEmpty while blobs remain, unless *force*.
+
+        Persistent credentials that name it are narrowed, or removed with their last bucket.
+        The blobs of an imported bucket stay.
+        """
+
+    async def set_public(self, bucket: Bucket, public: bool) -> Bucket:
+        """Let anybody read the blobs, or stop it."""
+
+    async def bucket_credentials(self, bucket: Bucket) -> BucketCredentials:
+        """What opens the bucket for this caller now."""
+
+    async def sign_url(self, bucket: Bucket, key: str, expires_in: int) -> URL:
+        """A URL that anybody can GET for *expires_in* seconds; the key need not exist."""
+
+    def list_credentials(self, cluster_name: str) -> AsyncIterator[PersistentBucketCredentials]:
+        """The caller's own persistent credentials."""
+
+    async def create_credentials(
+        self, name: str | None, bucket_ids: Sequence[str], *, read_only: bool, cluster_name: str
+    ) -> PersistentBucketCredentials:
+        """Make long-lived credentials for these buckets, none of them imported."""
+
+    async def get_credentials(
+        self, id_or_name: str, cluster_name: str
+    ) -> PersistentBucketCredentials:
+        """By id or name; BucketNotFound if neither."""
+
+    async def delete_credentials(self, id_or_name: str, cluster_name: str) -> None:
+        """Remove them; at the provider they stop working at once."""
+
+    async def close(self) -> None:
+        """Let go of connections and servers."""
+
+
+OpenProvider = Callable[[Bucket, BucketCredentials], Provider]
+"""Turns a bucket and its credentials into its bytes; does no I/O."""
