@@ -18,6 +18,7 @@
     │   ├── BucketNotEmpty (OSError)       blobs remain and removal was not forced
     │   └── KeyConflict (FileExistsError)  the store cannot hold ``a`` and ``a/b`` at once
     ├── BlobIsADirectory (IsADirectoryError)
+    ├── BlobNotADirectory (NotADirectoryError)
     ├── AuthError
     │   ├── AuthenticationError            the credentials are unknown, wrong or expired
     │   └── AuthorizationError (PermissionError)
@@ -51,6 +52,7 @@ __all__ = [
     "AuthorizationError",
     "BlobChanged",
     "BlobIsADirectory",
+    "BlobNotADirectory",
     "BlobNotFound",
     "BucketNotEmpty",
     "BucketNotFound",
@@ -79,7 +81,6 @@ __all__ = [
     "StorageTimeout",
     "StorageUnavailable",
     "TransferError",
-    "local_error",
 ]
 
 
@@ -105,13 +106,16 @@ class NeuroError(Exception):
         return f"{self.message} ({', '.join(about)})" if about else self.message
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_rebuild, (type(self), self.args, self.__dict__.copy()))
+        state = self.__dict__.copy()
+        if isinstance(self, OSError):
+            state |= {"errno": self.errno, "filename": self.filename}
+        return (_rebuild, (type(self), self.args, state))
 
 
 def _rebuild(cls: type[NeuroError], args: tuple[Any, ...], state: dict[str, Any]) -> NeuroError:
-    error = cls.__new__(cls, *args)
-    error.args = args
-    error.__dict__.update(state)
+    error = cls(*args)
+    for name, value in state.items():
+        setattr(error, name, value)
     return error
 
 
@@ -184,6 +188,10 @@ class KeyConflict(ConflictError, FileExistsError):
 
 class BlobIsADirectory(NeuroError, IsADirectoryError):
     """The key stands for a directory where a blob is needed."""
+
+
+class BlobNotADirectory(NeuroError, NotADirectoryError):
+    """The key stands for a blob where a directory is needed."""
 
 
 class AuthError(NeuroError):

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import Protocol
 
 from yarl import URL
@@ -37,6 +38,10 @@ class Provider(Protocol):
     def rules(self) -> KeyRules:
         """What this store adds to the common rules for keys."""
 
+    @property
+    def grain(self) -> timedelta:
+        """How far the store rounds the times of blobs down."""
+
     async def head(self, key: str) -> BlobObject:
         """The blob or directory marker at exactly *key*; BlobNotFound if there is none."""
 
@@ -47,18 +52,26 @@ class Provider(Protocol):
         """
 
     def fetch(
-        self, key: str, offset: int = 0, length: int | None = None, *, etag: str | None = None
-    ) -> AsyncIterator[bytes]:
+        self,
+        key: str,
+        offset: int = 0,
+        length: int | None = None,
+        *,
+        known: BlobObject | None = None,
+    ) -> AsyncGenerator[bytes, None]:
         """The bytes from *offset* on, *length* at most, all of one version of the blob.
 
-        An *offset* at or past the end gives nothing. With *etag* a blob of another version
-        raises BlobChanged.
+        An *offset* at or past the end gives nothing. *known* is the blob as a listing or
+        ``head`` gave it: it saves the look, and a blob of another version raises BlobChanged.
         """
 
-    def list(self, prefix: str = "", *, recursive: bool = False) -> AsyncIterator[BucketEntry]:
+    def list(
+        self, prefix: str = "", *, recursive: bool = False
+    ) -> AsyncGenerator[BucketEntry, None]:
         """The entries whose keys begin with the text *prefix*.
 
-        Recursive: every blob and directory marker, in the order of their keys in UTF-8.
+        Recursive: every blob and directory marker, in the order of their keys in UTF-8 or in
+        that of their paths part by part; either way all of a directory comes in one run.
         Otherwise: the blobs up to the next ``/`` after the prefix, and one BlobCommonPrefix
         for all that lie below each such ``/``. Keys that cannot be addressed are listed too.
         """

@@ -46,7 +46,7 @@ class TransferConfig:
     concurrency: int = 16
     part_size: int = 8 << 20
     window: int = 4
-    timeout: float = 60.0
+    timeout: float = 30.0
     retries: int = 4
 
     def __post_init__(self) -> None:

@@ -12,7 +12,21 @@ from dataclasses import dataclass
 
 from ..errors import InvalidKey
 
-__all__ = ["KeyRules", "check_key", "is_below", "key_problem", "parents"]
+__all__ = [
+    "LOCAL_INTERNAL",
+    "LOCAL_MARKER",
+    "LOCAL_RULES",
+    "KeyRules",
+    "check_key",
+    "is_below",
+    "key_problem",
+    "listable_prefix",
+    "parents",
+]
+
+# Unicode's White_Space; str.strip() would take four control characters more.
+_TRIMMED = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B)))
+_TRIMMED += "\u2028\u2029\u202f\u205f\u3000"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,13 +35,24 @@ class KeyRules:
 
     ``max_segment`` is the longest part between slashes in UTF-8 bytes, None for no limit.
     ``reserved`` are segments the store needs for itself. ``forbidden`` are characters it
-    cannot hold.
+    cannot hold, ``forbidden_first`` those it cannot hold at the beginning of a key.
     """
 
     max_bytes: int = 1024
     max_segment: int | None = None
     reserved: frozenset[str] = frozenset()
     forbidden: str = ""
+    forbidden_first: str = ""
+
+
+LOCAL_INTERNAL = ".neuro-sdk"
+"""Folder at the root of a local bucket for what is no blob yet."""
+LOCAL_MARKER = ".neuro-sdk-dir"
+"""File that makes the folder it lies in a directory marker of a local bucket."""
+LOCAL_RULES = KeyRules(
+    max_segment=255, reserved=frozenset({LOCAL_INTERNAL, LOCAL_MARKER}), forbidden="\0"
+)
+"""Rules of a bucket in a folder of this machine."""
 
 
 def key_problem(key: str, rules: KeyRules) -> str | None:
@@ -45,14 +70,14 @@ def key_problem(key: str, rules: KeyRules) -> str | None:
         return f"is {len(encoded)} bytes long in UTF-8; at most {rules.max_bytes} are allowed"
     if key.startswith("/"):
         return "begins with a slash"
-    if key != key.strip():
+    if key != key.strip(_TRIMMED):
         return "begins or ends with white space, which the engine would cut off"
     for character in rules.forbidden:
         if character in key:
             return f"holds the character {character!r}, which this store cannot keep"
+    if key[0] in rules.forbidden_first:
+        return f"begins with {key[0]!r}, which this store cannot keep"
     segments = key.removesuffix("/").split("/")
-    if key.endswith("/") and segments[-1] != segments[-1].rstrip():
-        return "has white space before its last slash, which the engine would cut off"
     for segment in segments:
         if not segment:
             return "has two slashes in a row"
@@ -77,6 +102,16 @@ def check_key(key: str, rules: KeyRules, *, bucket: str, marker: bool = False) -
         problem = "ends with a slash, so it stands for a directory"
     if problem is not None:
         raise InvalidKey(f"the key {problem}", bucket=bucket, key=key)
+
+
+def listable_prefix(prefix: str) -> str:
+    """The longest beginning of *prefix* that the engine asks the store for as it stands."""
+    if prefix != prefix.lstrip(_TRIMMED) or prefix.startswith("/"):
+        return ""
+    double = prefix.find("//")
+    if double >= 0:
+        prefix = prefix[: double + 1]
+    return prefix.rstrip(_TRIMMED)
 
 
 def is_below(key: str, directory: str) -> bool:

@@ -53,7 +53,7 @@ class Bucket:
         @property
         def known(self) -> bool:
             """True where this version can open such a bucket."""
-            return self.name in type(self).__members__
+            return self in type(self).__members__.values()
 
     id: str
     """Unique id, ``bucket-`` and a UUID."""
@@ -75,16 +75,17 @@ class Bucket:
     @property
     def uri(self) -> URL:
         """``blob://cluster/[org/]project/name``, with the id where there is no name."""
-        return self._blob_uri("").to_url()
+        return self.blob_url("")
 
-    def _blob_uri(self, key: str) -> BlobURI:
+    def blob_url(self, key: str) -> URL:
+        """The URI of the blob *key* of this bucket, percent-encoded."""
         return BlobURI(
             cluster_name=self.cluster_name,
             org_name=self.org_name,
             project_name=self.project_name or self.owner,
             bucket=self.name or self.id,
             key=key,
-        )
+        ).to_url()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +104,7 @@ class BucketEntry:
     @property
     def uri(self) -> URL:
         """``blob://cluster/[org/]project/bucket/key``, percent-encoded."""
-        return self.bucket._blob_uri(self.key).to_url()
+        return self.bucket.blob_url(self.key)
 
     @property
     def name(self) -> str:

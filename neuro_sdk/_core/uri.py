@@ -18,7 +18,12 @@ from yarl import URL
 
 from ..errors import InvalidURI
 
-__all__ = ["BlobURI", "Scope", "file_url", "local_path", "parse_blob_uri"]
+__all__ = ["BlobPath", "BlobURI", "LocalPath", "Scope", "file_url", "local_path", "parse_blob_uri"]
+
+BlobPath = URL | str
+"""A ``blob:`` URI."""
+LocalPath = URL | str | os.PathLike[str]
+"""A ``file:`` URI, a path as text, or a path object."""
 
 _SAFE = "!$&'()*+,;=:@~"  # what RFC 3986 allows in a path segment beside the unreserved
 
@@ -65,7 +70,7 @@ def _quote(segment: str) -> str:
     return quote(segment, safe=_SAFE, errors="surrogatepass")
 
 
-def parse_blob_uri(uri: URL | str, scope: Scope) -> BlobURI:
+def parse_blob_uri(uri: BlobPath, scope: Scope) -> BlobURI:
     """Take *uri* apart; what it leaves out comes from *scope*.
 
     Raises InvalidURI for another scheme, a missing bucket, user, port, query or fragment,
@@ -124,7 +129,7 @@ def _decode(part: str, whole: str) -> str:
         raise InvalidURI(f"the escapes in {whole!r} are not UTF-8") from None
 
 
-def local_path(path: URL | str | os.PathLike[str]) -> Path:
+def local_path(path: LocalPath) -> Path:
     """The local path that a ``file:`` URI, a plain path or a path object names, made absolute.
 
     A ``str`` without the scheme ``file:`` is a path as it stands, never decoded.

@@ -1,11 +1,4 @@
-"""Progress of transfers: the callback classes and the events they receive.
-
-Callbacks are called on the thread of the event loop, in order: for each file ``start`` once,
-``step`` with the bytes acknowledged so far, then ``complete`` once or, in tree operations,
-``fail``. ``enter`` and ``leave`` surround the events of a directory. A callback should return
-quickly, for the transfer waits for it; one that raises cancels the transfer, and the caller
-gets its error.
-"""
+"""The callback classes and the events they receive."""
 
 from __future__ import annotations
 

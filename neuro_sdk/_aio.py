@@ -1,0 +1,196 @@
+"""The shapes that the async API is made of."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+)
+from types import TracebackType
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
+
+from .errors import ClientClosed, ForkedProcessError
+
+__all__ = ["AsyncStream", "Lifetime", "Opening", "batches", "within_lifetime"]
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+_LOOK = 0.01  # seconds; a call may end long before its task does
+
+
+class AsyncStream(Generic[T]):
+    """An async iterator that is also an async context manager.
+
+    Use it as ``async for x in stream`` or, to let go of its connection at once when leaving
+    early, as ``async with stream as it: async for x in it``. It can be read once.
+    """
+
+    def __init__(self, source: AsyncGenerator[T, None], lifetime: Lifetime) -> None:
+        self._source = source
+        self._lifetime = lifetime
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        with self._lifetime.call():
+            return await anext(self._source)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Stop; nothing more is read."""
+        await self._source.aclose()
+
+
+class _Living(Protocol):
+    @property
+    def _lifetime(self) -> Lifetime: ...
+
+
+S = TypeVar("S", bound=_Living)
+
+
+class _Closeable(Protocol):
+    async def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Closeable)
+
+
+class Opening(Generic[C]):
+    """Something on its way to be open: ``await`` it and close it, or use ``async with``."""
+
+    def __init__(self, opener: Callable[[], Awaitable[C]]) -> None:
+        self._opener = opener
+        self._opened: C | None = None
+
+    def __await__(self) -> Generator[Any, Any, C]:
+        return self._opener().__await__()
+
+    async def __aenter__(self) -> C:
+        self._opened = await self._opener()
+        return self._opened
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._opened is not None:
+            opened, self._opened = self._opened, None
+            await opened.close()
+
+
+class Lifetime:
+    """Whether a client may still be used: not closed, and in the process that opened it."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self.closed = False
+        self.calls: set[asyncio.Task[Any]] = set()
+        self.cut: set[asyncio.Task[Any]] = set()
+
+    @property
+    def inherited(self) -> bool:
+        """True in a forked child of the process that opened the client."""
+        return os.getpid() != self._pid
+
+    def check(self) -> None:
+        """Raise ClientClosed or ForkedProcessError unless the client may be used."""
+        if self.closed:
+            raise ClientClosed("this client is closed; open another")
+        if self.inherited:
+            raise ForkedProcessError(
+                "this client belongs to the parent process; start workers with the 'spawn' or "
+                "'forkserver' method and open a client in each"
+            )
+
+    def call(self) -> _Call:
+        """``with lifetime.call():`` around each call of a user.
+
+        Raises as ``check`` does, and ClientClosed in a call that ``end`` cuts short.
+        """
+        self.check()
+        return _Call(self)
+
+    async def end(self) -> None:
+        """Let no more calls in, end those under way, and wait until they have tidied up."""
+        self.closed = True
+        current = asyncio.current_task()
+        for task in self.calls - {current}:
+            self.cut.add(task)
+            task.cancel()
+        while self.calls - {current}:
+            await asyncio.wait(
+                [task for task in self.calls if task is not current],
+                timeout=_LOOK,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+
+
+class _Call:
+    """One call of a user; what it calls in turn in the same task belongs to it."""
+
+    __slots__ = ("_lifetime", "_task")
+
+    def __init__(self, lifetime: Lifetime) -> None:
+        self._lifetime = lifetime
+        self._task: asyncio.Task[Any] | None = None
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        if task is not None and task not in self._lifetime.calls:
+            self._task = task
+            self._lifetime.calls.add(task)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        task = self._task
+        if task is None:
+            return
+        self._lifetime.calls.discard(task)
+        if task not in self._lifetime.cut:
+            return
+        self._lifetime.cut.discard(task)
+        # As with a time limit: whoever else cancelled the task has precedence.
+        others = task.uncancel()
+        if kind is not None and issubclass(kind, asyncio.CancelledError) and not others:
+            raise ClientClosed("this client was closed during the call") from None
+
+
+def within_lifetime(
+    method: Callable[Concatenate[S, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[S, P], Coroutine[Any, Any, T]]:
+    """Make an async method a call of its object's ``_lifetime``."""
+
+    @functools.wraps(method)
+    async def call(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._lifetime.call():
+            return await method(self, *args, **kwargs)
+
+    return call
+
+
+async def batches(items: AsyncIterator[T], size: int) -> AsyncGenerator[list[T], None]:
+    """The same items in lists of *size*, the last one shorter."""
+    batch: list[T] = []
+    async for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,342 @@
+"""``BucketHandle``: the verbs of one bucket, without its address."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Set as AbstractSet
+from contextlib import aclosing, contextmanager
+from typing import TYPE_CHECKING
+
+from yarl import URL
+
+from ._aio import AsyncStream, Lifetime, within_lifetime
+from ._core.glob import compile_glob
+from ._core.keys import check_key
+from ._core.models import BlobObject, Bucket, BucketCredentials, BucketEntry, BucketUsage
+from ._core.uri import LocalPath, local_path
+from ._transfer import events
+from ._transfer.body import Body, gathered, normalised
+from ._transfer.disk import Disk
+from ._transfer.download import download_file, download_tree
+from ._transfer.remove import is_directory, remove
+from ._transfer.upload import upload_file, upload_tree
+from .errors import IllegalArgumentError, InvalidKey
+from .progress import AbstractDeleteProgress, AbstractFileProgress, AbstractRecursiveFileProgress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ._core.config import TransferConfig
+    from .protocols import ControlPlane, Provider
+
+__all__ = ["BucketHandle", "ListingTruncated"]
+
+_GATHER = 1 << 20
+_USAGE_STEP = 1000
+
+
+class ListingTruncated(UserWarning):
+    """A listing stopped at its default limit although there are more entries."""
+
+
+class BucketHandle:
+    """One bucket of a client; ``bucket`` describes it.
+
+    Made by :meth:`Buckets.open`. The methods are those of :class:`Buckets` less the address:
+    where those take a URI, these take a key, prefix or pattern as it is, never decoded.
+    """
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        control: ControlPlane,
+        opened: Callable[[], Awaitable[Provider]],
+        disk: Disk,
+        transfer: TransferConfig,
+        lifetime: Lifetime,
+    ) -> None:
+        self.bucket = bucket
+        self._control = control
+        self._opened = opened
+        self._disk = disk
+        self._transfer = transfer
+        self._lifetime = lifetime
+
+    def __repr__(self) -> str:
+        return f"<BucketHandle {self.bucket.uri}>"
+
+    async def close(self) -> None:
+        """Nothing is held: the client owns what the bucket needs."""
+
+    # Control plane
+
+    @within_lifetime
+    async def request_tmp_credentials(self) -> BucketCredentials:
+        """See :meth:`Buckets.request_tmp_credentials`."""
+        return await self._control.bucket_credentials(self.bucket)
+
+    @within_lifetime
+    async def set_public_access(self, public_access: bool) -> Bucket:
+        """See :meth:`Buckets.set_public_access`; ``bucket`` is renewed."""
+        self.bucket = await self._control.set_public(self.bucket, public_access)
+        return self.bucket
+
+    @within_lifetime
+    async def make_signed_url(self, key: str, expires_in_seconds: int = 3600) -> URL:
+        """See :meth:`Buckets.make_signed_url`."""
+        provider = await self._opened()
+        check_key(key, provider.rules, bucket=self._name)
+        return await self._control.sign_url(self.bucket, key, expires_in_seconds)
+
+    # Blobs
+
+    @within_lifetime
+    async def head_blob(self, key: str) -> BlobObject:
+        """See :meth:`Buckets.head_blob`."""
+        provider = await self._opened()
+        check_key(key, provider.rules, bucket=self._name, marker=True)
+        return await provider.head(key)
+
+    @within_lifetime
+    async def put_blob(self, key: str, body: Body) -> None:
+        """See :meth:`Buckets.put_blob`."""
+        provider = await self._opened()
+        check_key(key, provider.rules, bucket=self._name, marker=body == b"")
+        content = normalised(body, key)
+        if isinstance(content, bytes):
+            await provider.put(key, content)
+            return
+        async with aclosing(content), aclosing(gathered(content, _GATHER)) as pieces:
+            await provider.put(key, pieces)
+
+    def fetch_blob(
+        self, key: str, offset: int = 0, *, length: int | None = None
+    ) -> AsyncStream[bytes]:
+        """See :meth:`Buckets.fetch_blob`."""
+        return AsyncStream(self._fetch(key, offset, length), self._lifetime)
+
+    async def _fetch(
+        self, key: str, offset: int, length: int | None
+    ) -> AsyncGenerator[bytes, None]:
+        if offset < 0 or (length is not None and length < 0):
+            raise IllegalArgumentError(
+                "offset and length must not be negative", bucket=self._name, key=key
+            )
+        provider = await self._opened()
+        check_key(key, provider.rules, bucket=self._name)
+        async with aclosing(provider.fetch(key, offset, length)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    @within_lifetime
+    async def delete_blob(self, key: str) -> None:
+        """See :meth:`Buckets.delete_blob`."""
+        provider = await self._opened()
+        check_key(key, provider.rules, bucket=self._name, marker=True)
+        await provider.delete(key)
+
+    def list_blobs(
+        self, prefix: str = "", *, recursive: bool = False, limit: int | None = 10000
+    ) -> AsyncStream[BucketEntry]:
+        """See :meth:`Buckets.list_blobs`."""
+        return AsyncStream(self._list(prefix, recursive, limit), self._lifetime)
+
+    async def _list(
+        self, prefix: str, recursive: bool, limit: int | None
+    ) -> AsyncGenerator[BucketEntry, None]:
+        if limit is not None and limit < 1:
+            raise IllegalArgumentError("limit must be at least 1, or None for all")
+        self._check_text(prefix)
+        provider = await self._opened()
+        count = 0
+        async with aclosing(provider.list(prefix, recursive=recursive)) as entries:
+            async for entry in entries:
+                if count == limit:
+                    if limit == 10000:
+                        warnings.warn(
+                            f"the listing of {self.bucket.uri} stops at the default limit of 10000 "
+                            "entries; say limit=None for all",
+                            ListingTruncated,
+                            stacklevel=2,
+                        )
+                    return
+                count += 1
+                yield entry
+
+    def glob_blobs(self, pattern: str) -> AsyncStream[BucketEntry]:
+        """See :meth:`Buckets.glob_blobs`."""
+        return AsyncStream(self._glob(pattern), self._lifetime)
+
+    async def _glob(self, pattern: str) -> AsyncGenerator[BucketEntry, None]:
+        self._check_text(pattern)
+        glob = compile_glob(pattern)
+        provider = await self._opened()
+        async with aclosing(provider.list(glob.prefix, recursive=glob.recursive)) as entries:
+            async for entry in entries:
+                if isinstance(entry, BlobObject) and glob.matches(entry.key):
+                    yield entry
+
+    def get_disk_usage(self) -> AsyncStream[BucketUsage]:
+        """See :meth:`Buckets.get_disk_usage`."""
+        return AsyncStream(self._usage(), self._lifetime)
+
+    async def _usage(self) -> AsyncGenerator[BucketUsage, None]:
+        provider = await self._opened()
+        total = count = 0
+        async with aclosing(provider.list("", recursive=True)) as entries:
+            async for entry in entries:
+                total += entry.size
+                count += 1
+                if count % _USAGE_STEP == 0:
+                    yield BucketUsage(total_bytes=total, object_count=count)
+        yield BucketUsage(total_bytes=total, object_count=count)
+
+    @within_lifetime
+    async def blob_is_dir(self, key: str) -> bool:
+        """See :meth:`Buckets.blob_is_dir`."""
+        return await is_directory(await self._opened(), key)
+
+    @within_lifetime
+    async def blob_rm(
+        self,
+        key: str,
+        *,
+        recursive: bool = False,
+        progress: AbstractDeleteProgress | None = None,
+    ) -> None:
+        """See :meth:`Buckets.blob_rm`."""
+        with _callback_errors():
+            await remove(await self._opened(), key, recursive=recursive, progress=progress)
+
+    # Files and trees
+
+    @within_lifetime
+    async def upload_file(
+        self,
+        src: LocalPath,
+        key: str,
+        *,
+        update: bool = False,
+        progress: AbstractFileProgress | None = None,
+    ) -> None:
+        """See :meth:`Buckets.upload_file`."""
+        path = local_path(src)
+        with _callback_errors():
+            await upload_file(
+                self._disk,
+                await self._opened(),
+                path,
+                key,
+                config=self._transfer,
+                update=update,
+                progress=progress,
+            )
+
+    @within_lifetime
+    async def download_file(
+        self,
+        key: str,
+        dst: LocalPath,
+        *,
+        update: bool = False,
+        continue_: bool = False,
+        progress: AbstractFileProgress | None = None,
+    ) -> None:
+        """See :meth:`Buckets.download_file`."""
+        path = local_path(dst)
+        with _callback_errors():
+            await download_file(
+                self._disk,
+                await self._opened(),
+                key,
+                path,
+                config=self._transfer,
+                update=update,
+                continue_=continue_,
+                progress=progress,
+            )
+
+    @within_lifetime
+    async def upload_dir(
+        self,
+        src: LocalPath,
+        prefix: str = "",
+        *,
+        update: bool = False,
+        filter: Callable[[str], Awaitable[bool]] | None = None,
+        ignore_file_names: AbstractSet[str] = frozenset(),
+        progress: AbstractRecursiveFileProgress | None = None,
+    ) -> None:
+        """See :meth:`Buckets.upload_dir`."""
+        path = local_path(src)
+        _check_names(ignore_file_names)
+        with _callback_errors():
+            await upload_tree(
+                self._disk,
+                await self._opened(),
+                path,
+                prefix,
+                config=self._transfer,
+                update=update,
+                filter_=filter,
+                ignore_file_names=ignore_file_names,
+                progress=progress,
+            )
+
+    @within_lifetime
+    async def download_dir(
+        self,
+        prefix: str,
+        dst: LocalPath,
+        *,
+        update: bool = False,
+        continue_: bool = False,
+        filter: Callable[[str], Awaitable[bool]] | None = None,
+        progress: AbstractRecursiveFileProgress | None = None,
+    ) -> None:
+        """See :meth:`Buckets.download_dir`."""
+        path = local_path(dst)
+        with _callback_errors():
+            await download_tree(
+                self._disk,
+                await self._opened(),
+                prefix,
+                path,
+                config=self._transfer,
+                update=update,
+                continue_=continue_,
+                filter_=filter,
+                progress=progress,
+            )
+
+    @property
+    def _name(self) -> str:
+        return self.bucket.name or self.bucket.id
+
+    def _check_text(self, text: str) -> None:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise InvalidKey(
+                "the text holds a lone surrogate", bucket=self._name, key=text
+            ) from None
+
+
+def _check_names(names: AbstractSet[str]) -> None:
+    if isinstance(names, str):
+        raise TypeError("ignore_file_names is a set of names, not a str")
+    for name in names:
+        if not name or "/" in name:
+            raise IllegalArgumentError(f"ignore_file_names holds {name!r}, which is no file name")
+
+
+@contextmanager
+def _callback_errors() -> Iterator[None]:
+    try:
+        yield
+    except events.CallbackRaised as raised:
+        error = raised.error
+    else:
+        return
+    raise error

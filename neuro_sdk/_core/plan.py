@@ -1,0 +1,76 @@
+"""What a transfer does with one file: decided from what is known of both sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+__all__ = ["Action", "Side", "plan_download", "plan_upload"]
+
+_EXACT = timedelta(0)
+
+
+class Action(Enum):
+    """What to do with one file."""
+
+    COPY = "copy"
+    """Move it whole and replace what is there."""
+    APPEND = "append"
+    """Move only what lies past the end of the destination."""
+    SKIP = "skip"
+    """Leave the destination as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One end of a transfer: size in bytes and time of the last change, if known."""
+
+    size: int
+    modified_at: datetime | None
+
+
+def plan_upload(source: Side, target: Side | None, *, update: bool) -> Action:
+    """COPY, or SKIP where *update* finds that the blob is certainly not older than the file.
+
+    Stores round the times of blobs down, so a blob that seems as old as the file is not older.
+    """
+    if update and target is not None and _not_older(target.modified_at, source.modified_at):
+        return Action.SKIP
+    return Action.COPY
+
+
+def plan_download(
+    source: Side,
+    target: Side | None,
+    *,
+    update: bool,
+    continue_: bool,
+    grain: timedelta = _EXACT,
+) -> Action:
+    """COPY, SKIP or APPEND for one blob.
+
+    A file that is not older than the blob is skipped with *update*; with *continue_* it is
+    skipped if as long, appended to if shorter and not empty. With both, a shorter one is
+    finished. *grain* is how far the store rounds the times of blobs down: a file from within
+    the same grain may be older than the blob, and is copied.
+    """
+    if target is None or not (update or continue_):
+        return Action.COPY
+    latest = source.modified_at
+    if latest is not None and grain > _EXACT:
+        latest += grain
+    if not _not_older(target.modified_at, latest):
+        return Action.COPY
+    if continue_:
+        if 0 < target.size < source.size:
+            return Action.APPEND
+        if target.size == source.size:
+            return Action.SKIP
+        if target.size < source.size:
+            return Action.COPY
+    return Action.SKIP if update else Action.COPY
+
+
+def _not_older(mine: datetime | None, other: datetime | None) -> bool:
+    return mine is not None and other is not None and mine >= other

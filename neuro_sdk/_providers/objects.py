@@ -1,0 +1,250 @@
+"""A bucket at an object store, through OpenDAL."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from datetime import timedelta
+
+from .._aio import batches
+from .._core.config import TransferConfig
+from .._core.keys import KeyRules, listable_prefix
+from .._core.models import BlobCommonPrefix, BlobObject, Bucket, BucketEntry
+from ..errors import BlobNotFound, InvalidKey, KeyConflict, NeuroError
+from .opendal import Engine, Listed, Stat
+
+__all__ = ["BulkDelete", "ObjectProvider"]
+
+BulkDelete = Callable[[Sequence[str]], Awaitable[Mapping[str, Exception]]]
+"""Removes up to 1,000 keys with one request; the answer holds what failed."""
+
+_SINGLE_DELETES = 16
+_LOOKS = 32
+
+
+class ObjectProvider:
+    """The ``Provider`` of a bucket at an object store.
+
+    *bulk_delete* removes many keys at once where the store can; without it each takes a
+    request. *closing* is awaited by ``close``. *folders* says that the store keeps folders as a
+    disk does: it goes on listing one when its last blob is gone, so that each has to be looked
+    into, and the marker ``a/`` would take the place of the blob ``a``, so that it is refused.
+    """
+
+    grain = timedelta(seconds=1)  # HTTP dates
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        engine: Engine,
+        *,
+        rules: KeyRules,
+        transfer: TransferConfig,
+        bulk_delete: BulkDelete | None = None,
+        folders: bool = False,
+        closing: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self.bucket = bucket
+        self.rules = rules
+        self._engine = engine
+        self._transfer = transfer
+        self._bulk_delete = bulk_delete
+        self._folders = folders
+        self._closing = closing
+        self._name = bucket.name or bucket.id
+
+    async def head(self, key: str) -> BlobObject:
+        if not key.endswith("/"):
+            return self._blob(key, await self._engine.stat(key, key))
+        # The engine says that a directory is there if anything lies in it; a marker is a blob.
+        first = await self._first(key)
+        if first is not None and first.path == key:
+            return self._blob(key, first.stat)
+        raise BlobNotFound("no such blob", bucket=self._name, key=key)
+
+    async def _first(self, prefix: str) -> Listed | None:
+        async with aclosing(self._engine.list(prefix, recursive=True, page=1)) as entries:
+            return await anext(entries, None)
+
+    def _blob(self, key: str, found: Stat) -> BlobObject:
+        return BlobObject(
+            key=key,
+            bucket=self.bucket,
+            size=0 if key.endswith("/") else found.size,
+            modified_at=found.modified_at,
+            etag=found.etag,
+        )
+
+    async def put(self, key: str, body: bytes | AsyncIterator[bytes]) -> None:
+        if key.endswith("/"):
+            if body != b"":
+                raise InvalidKey(
+                    "a key that ends with a slash is a directory and holds no data",
+                    bucket=self._name,
+                    key=key,
+                )
+            if self._folders:
+                await self._check_no_blob(key.removesuffix("/"))
+            await self._engine.make_folder(key, key)
+        elif isinstance(body, bytes):
+            await self._engine.write(key, body, key)
+        else:
+            await self._put_stream(key, body)
+
+    async def _check_no_blob(self, key: str) -> None:
+        with contextlib.suppress(BlobNotFound):
+            await self._engine.stat(key, key)
+            raise KeyConflict(
+                "this store cannot hold a directory marker beside the blob of that name",
+                bucket=self._name,
+                key=key,
+            )
+
+    async def _put_stream(self, key: str, pieces: AsyncIterator[bytes]) -> None:
+        part = self._transfer.part_size
+        held: list[bytes] = []
+        size = 0
+        async for piece in pieces:
+            held.append(piece)
+            size += len(piece)
+            if size > part:
+                break
+        else:
+            await self._engine.write(key, b"".join(held), key)
+            return
+        await self._engine.write_stream(
+            key, _chained(held, pieces), key, chunk=part, concurrent=self._transfer.window
+        )
+
+    async def fetch(
+        self,
+        key: str,
+        offset: int = 0,
+        length: int | None = None,
+        *,
+        known: BlobObject | None = None,
+    ) -> AsyncGenerator[bytes, None]:
+        if known is None:
+            known = await self.head(key)
+        end = known.size if length is None else min(known.size, offset + length)
+        if offset >= end or key.endswith("/"):
+            return
+        # A cut answer is resumed by the layer below: the tag keeps it to one version.
+        pinned = {} if known.etag is None else {"if_match": known.etag}
+        part, size = self._transfer.part_size, end - offset
+        if size > part:
+            stream = self._engine.stream(
+                key,
+                key,
+                offset=offset,
+                size=size,
+                chunk=part,
+                concurrent=self._transfer.window,
+                **pinned,
+            )
+            async for piece in stream:
+                yield piece
+        elif size == known.size:
+            yield await self._engine.read(key, key, **pinned)
+        else:
+            yield await self._engine.read(key, key, offset=offset, size=size, **pinned)
+
+    async def list(
+        self, prefix: str = "", *, recursive: bool = False
+    ) -> AsyncGenerator[BucketEntry, None]:
+        asked = listable_prefix(prefix)
+        if asked == prefix:
+            entries = self._listed(prefix, recursive)
+            if self._folders and not recursive:
+                entries = self._without_empty(entries)
+            async with aclosing(entries):
+                async for entry in entries:
+                    yield entry
+            return
+        # The engine would ask for another prefix: list more, and sort out here.
+        below = self._engine.list(asked, recursive=True)
+        async for entry in _grouped(self._entries(below, prefix), prefix, recursive):
+            yield entry
+
+    async def _listed(self, prefix: str, recursive: bool) -> AsyncGenerator[BucketEntry, None]:
+        async with aclosing(self._engine.list(prefix, recursive=recursive)) as listing:
+            async for listed in listing:
+                if listed.path.startswith(prefix):
+                    yield self._entry(listed, prefix, recursive)
+
+    async def _without_empty(
+        self, entries: AsyncGenerator[BucketEntry, None]
+    ) -> AsyncGenerator[BucketEntry, None]:
+        async with aclosing(entries):
+            async for batch in batches(entries, _LOOKS):
+                looks = (self._holds_blobs(entry) for entry in batch)
+                for entry, shown in zip(batch, await asyncio.gather(*looks), strict=True):
+                    if shown:
+                        yield entry
+
+    async def _holds_blobs(self, entry: BucketEntry) -> bool:
+        return isinstance(entry, BlobObject) or await self._first(entry.key) is not None
+
+    async def _entries(
+        self, listing: AsyncIterator[Listed], prefix: str
+    ) -> AsyncGenerator[BucketEntry, None]:
+        async for listed in listing:
+            if listed.path.startswith(prefix):
+                yield self._entry(listed, prefix, recursive=True)
+
+    def _entry(self, listed: Listed, prefix: str, recursive: bool) -> BucketEntry:
+        if listed.path.endswith("/") and not recursive and listed.path != prefix:
+            return BlobCommonPrefix(key=listed.path, bucket=self.bucket)
+        return self._blob(listed.path, listed.stat)
+
+    async def delete(self, key: str) -> None:
+        await self._engine.delete(key, key)
+
+    async def delete_many(self, keys: Sequence[str]) -> Mapping[str, Exception]:
+        if self._bulk_delete is not None and len(keys) > 1:
+            return await self._bulk_delete(keys)
+        failed: dict[str, Exception] = {}
+        slots = asyncio.Semaphore(_SINGLE_DELETES)
+
+        async def delete(key: str) -> None:
+            async with slots:
+                try:
+                    await self._engine.delete(key, key)
+                except NeuroError as error:
+                    failed[key] = error
+
+        async with asyncio.TaskGroup() as group:
+            for key in keys:
+                group.create_task(delete(key))
+        return failed
+
+    async def copy(self, source: str, target: str) -> None:
+        await self._engine.copy(source, target, source)
+
+    async def close(self) -> None:
+        if self._closing is not None:
+            await self._closing()
+
+
+async def _chained(first: Sequence[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    for piece in first:
+        yield piece
+    async for piece in rest:
+        yield piece
+
+
+async def _grouped(
+    entries: AsyncIterator[BucketEntry], prefix: str, recursive: bool
+) -> AsyncGenerator[BucketEntry, None]:
+    last = None
+    async for entry in entries:
+        slash = -1 if recursive else entry.key.find("/", len(prefix))
+        if slash < 0:
+            yield entry
+            continue
+        common = entry.key[: slash + 1]
+        if common != last:
+            last = common
+            yield BlobCommonPrefix(key=common, bucket=entry.bucket)

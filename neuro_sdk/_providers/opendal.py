@@ -1,0 +1,328 @@
+"""OpenDAL, and nothing else of ours imports it.
+
+``Engine`` is the operator of one bucket with what its binding lacks: errors of our tree that
+name bucket and key, a loud answer after a fork, an exit that does not abort, and writers that
+never publish what failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import os
+import re
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import opendal
+from opendal import exceptions as failures
+from opendal.layers import RetryLayer, TimeoutLayer
+
+from .._core.config import TransferConfig
+from ..errors import (
+    AuthenticationError,
+    AuthorizationError,
+    BlobChanged,
+    BlobIsADirectory,
+    BlobNotFound,
+    BucketNotFound,
+    ConfigError,
+    ConflictError,
+    ForkedProcessError,
+    IllegalArgumentError,
+    KeyConflict,
+    NeuroError,
+    NotSupportedError,
+    StorageError,
+    StorageTimeout,
+    StorageUnavailable,
+    local_error,
+)
+
+T = TypeVar("T")
+
+__all__ = ["ERRORS", "Engine", "Listed", "Stat", "check_process", "to_its_end", "translate"]
+
+# One row for each class of the binding; they share no base, so they are caught as a tuple.
+ERRORS: Mapping[type[Exception], type[NeuroError]] = {
+    failures.AlreadyExists: KeyConflict,
+    failures.ConditionNotMatch: BlobChanged,
+    failures.ConfigInvalid: ConfigError,
+    failures.Conflict: ConflictError,
+    failures.IsADirectory: BlobIsADirectory,
+    failures.IsSameFile: IllegalArgumentError,
+    failures.NotADirectory: KeyConflict,
+    failures.NotFound: BlobNotFound,
+    failures.PermissionDenied: AuthorizationError,
+    failures.RangeNotSatisfied: BlobChanged,  # nothing past the known end is ever asked for
+    failures.RateLimited: StorageUnavailable,
+    failures.Unexpected: StorageError,
+    failures.Unsupported: NotSupportedError,
+}
+_BY_NAME = {kind.__name__: ours for kind, ours in ERRORS.items()}
+# The binding's file objects raise a bare OSError whose text begins with the name of the kind.
+_CAUGHT: tuple[type[Exception], ...] = (*ERRORS, OSError)
+
+# First match decides, before the table above: what the kind alone does not tell.
+_BY_TEXT: tuple[tuple[re.Pattern[str], type[NeuroError]], ...] = (
+    (re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist"), BucketNotFound),
+    (
+        re.compile(
+            r"ExpiredToken|TokenRefreshRequired|InvalidAccessKeyId|SignatureDoesNotMatch|"
+            r"InvalidToken|AuthenticationFailed|failed to load signing credential|status: 401"
+        ),
+        AuthenticationError,
+    ),
+    (re.compile(r"timeout reached|operation timed out|write part timeout"), StorageTimeout),
+    (
+        re.compile(
+            r"tcp connect error|dns error|reset by peer|connection closed|connection error|"
+            r"broken pipe|end of file before message|error sending request|status: 50[0234]"
+        ),
+        StorageUnavailable,
+    ),
+)
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
+_HEAD = re.compile(r"^(\w+) \(\w+\) at [^=]*=>\s*(.*)")
+_SECRET = re.compile(r"(?i)((?:sig|signature|x-amz-security-token|token)=)[^&\s\"']+")
+
+_used_in: int | None = None
+
+
+def check_process() -> None:
+    """Raise ForkedProcessError where the native runtime was started by a parent process.
+
+    Its threads do not survive a fork, so a call would wait for ever.
+    """
+    if _used_in is not None and _used_in != os.getpid():
+        raise ForkedProcessError(
+            "the parent of this process has used blob storage, and its native threads did not "
+            "survive the fork; start workers with the 'spawn' or 'forkserver' method"
+        )
+
+
+def _mark_used() -> None:
+    global _used_in
+    check_process()
+    if _used_in is None:
+        _used_in = os.getpid()
+        # A native thread that is just handing over a result when the interpreter ends aborts
+        # the process; a moment of rest lets it finish.
+        atexit.register(_rest)
+
+
+def _rest() -> None:
+    with contextlib.suppress(KeyboardInterrupt):
+        time.sleep(0.02)
+
+
+def translate(
+    cause: Exception, *, bucket: str, key: str | None, path: str | None = None
+) -> NeuroError:
+    """The error of our tree for an error of the binding; *path* is the local root, if any."""
+    text = str(cause)
+    head = _HEAD.match(text)
+    kind = head[1] if head else type(cause).__name__
+    first_line = text.partition("\n")[0]
+    reason = _SECRET.sub(r"\1***", (head[2].partition("\n")[0] if head else first_line))
+    number = _OS_ERROR.search(text)
+    if number is not None and path is not None:
+        error = os.strerror(int(number[1]))
+        if kind not in ("NotFound", "AlreadyExists", "IsADirectory", "NotADirectory"):
+            failure = local_error(OSError(int(number[1]), error), path)
+            failure.bucket, failure.key = bucket, key
+            return failure
+    for pattern, ours in _BY_TEXT:
+        if pattern.search(text):
+            if ours is BucketNotFound:
+                return ours("the bucket is not there at its provider", bucket=bucket)
+            return ours(f"the store said: {reason}", bucket=bucket, key=key)
+    ours = _BY_NAME.get(kind, StorageError)
+    if ours is BlobNotFound:
+        return ours("no such blob", bucket=bucket, key=key)
+    if ours is BlobChanged:
+        return ours("the blob was replaced while it was read", bucket=bucket, key=key)
+    return ours(f"the store said: {reason}", bucket=bucket, key=key)
+
+
+def _scrubbed(cause: Exception) -> Exception:
+    text = str(cause)
+    clean = _SECRET.sub(r"\1***", text)
+    return cause if clean == text else type(cause)(clean)
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What the engine knows of one path."""
+
+    is_file: bool
+    size: int
+    modified_at: datetime | None
+    etag: str | None
+
+
+class Listed(NamedTuple):
+    """One line of a listing; the path of a directory ends in a slash."""
+
+    path: str
+    stat: Stat
+
+
+class Engine:
+    """One operator; paths are relative to its root, *key* names the blob in errors.
+
+    *options* are the service's own, as text. With *limits* failed requests are repeated and
+    each wait ends; the local disk needs neither.
+    """
+
+    def __init__(
+        self,
+        scheme: str,
+        options: Mapping[str, str],
+        *,
+        bucket: str,
+        limits: TransferConfig | None = None,
+    ) -> None:
+        _mark_used()
+        self.bucket = bucket
+        self._local = options.get("root") if scheme == "fs" else None
+        self._limit: float | None = None
+        try:
+            operator: Any = opendal.AsyncOperator(scheme, **options)
+        except _CAUGHT as cause:
+            raise self._error(cause, None) from _scrubbed(cause)
+        if limits is not None:
+            # The inner layer ends an attempt, the outer one repeats it. A peer that sends a
+            # little and stalls begins the count anew each time, so the whole has a limit too.
+            wait = limits.timeout
+            operator = operator.layer(TimeoutLayer(timeout=wait, io_timeout=wait)).layer(
+                RetryLayer(
+                    max_times=limits.retries, min_delay=0.1, factor=2.0, max_delay=5.0, jitter=True
+                )
+            )
+            self._limit = (wait + 5) * (limits.retries + 1)
+        self._operator = operator
+
+    async def _call(self, key: str | None, operation: Callable[[], Awaitable[T]]) -> T:
+        check_process()
+        try:
+            if self._limit is None:
+                return await to_its_end(operation())
+            async with asyncio.timeout(self._limit):
+                return await operation()
+        except NeuroError:
+            raise
+        except _CAUGHT as cause:
+            raise self._error(cause, key) from _scrubbed(cause)
+        finally:
+            del operation  # an error that is kept must not keep a file open
+
+    def _error(self, cause: Exception, key: str | None) -> NeuroError:
+        if isinstance(cause, TimeoutError):
+            message = f"no answer within {self._limit:.0f} seconds"
+            return StorageTimeout(message, bucket=self.bucket, key=key)
+        return translate(cause, bucket=self.bucket, key=key, path=self._local)
+
+    async def stat(self, path: str, key: str) -> Stat:
+        """What is at *path*; BlobNotFound if nothing."""
+        found = await self._call(key, lambda: self._operator.stat(path))
+        return _stat(found)
+
+    async def write(self, path: str, body: bytes, key: str) -> None:
+        """One request, or one file, whatever the size."""
+        await self._call(key, lambda: self._operator.write(path, body))
+
+    async def write_stream(
+        self, path: str, pieces: AsyncIterator[bytes], key: str, **options: Any
+    ) -> None:
+        """Write the *pieces*; on any failure the writer is dropped, never closed.
+
+        Closing it would publish what had been written.
+        """
+        writer: Any = await self._call(key, lambda: self._operator.open(path, "wb", **options))
+        try:
+            async for piece in pieces:
+                await self._call(key, partial(writer.write, piece))
+            await self._call(key, writer.close)
+        finally:
+            del writer
+
+    async def stream(self, path: str, key: str, **options: Any) -> AsyncGenerator[bytes, None]:
+        """The bytes of *path*, in pieces as they come; *options* are the binding's."""
+        reader: Any = await self._call(key, lambda: self._operator.open(path, "rb", **options))
+        try:
+            while True:
+                piece: bytes = await self._call(key, partial(reader.read, _PIECE))
+                if not piece:
+                    return
+                yield piece
+        finally:
+            del reader
+
+    async def read(self, path: str, key: str, **options: Any) -> bytes:
+        """The bytes of *path* at once."""
+        data: bytes = await self._call(key, lambda: self._operator.read(path, **options))
+        return data
+
+    async def list(
+        self, prefix: str, *, recursive: bool, page: int | None = None
+    ) -> AsyncGenerator[Listed, None]:
+        """What the store lists for *prefix*, *page* entries a request."""
+        entries: Any = await self._call(
+            None, lambda: self._operator.list(prefix, recursive=recursive, limit=page)
+        )
+        while True:
+            entry: Any = await self._call(prefix, lambda: anext(entries, None))
+            if entry is None:
+                return
+            yield Listed(entry.path, _stat(entry.metadata))
+
+    async def make_folder(self, path: str, key: str) -> None:
+        """Put a directory marker; *path* ends in a slash."""
+        await self._call(key, lambda: self._operator.create_dir(path))
+
+    async def rename(self, source: str, target: str, key: str) -> None:
+        """Move *source*, taking the place of a file at *target*."""
+        await self._call(key, lambda: self._operator.rename(source, target))
+
+    async def copy(self, source: str, target: str, key: str) -> None:
+        """Copy within the store."""
+        await self._call(key, lambda: self._operator.copy(source, target))
+
+    async def delete(self, path: str, key: str) -> None:
+        """Remove exactly *path*; nothing there is no error."""
+        await self._call(key, lambda: self._operator.delete(path))
+
+
+async def to_its_end(operation: Awaitable[T]) -> T:
+    """Let a call to the disk end before its caller is cancelled.
+
+    Left alone it would go on, and make a file that the caller has just removed.
+    """
+    work = asyncio.ensure_future(operation)
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        while not work.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([work])
+        if not work.cancelled():
+            work.exception()  # seen here, so that asyncio does not report it as forgotten
+        raise
+
+
+_PIECE = 4 << 20
+
+
+def _stat(found: Any) -> Stat:
+    return Stat(
+        is_file=found.mode.is_file(),
+        size=found.content_length,
+        modified_at=found.last_modified,
+        etag=found.etag,
+    )

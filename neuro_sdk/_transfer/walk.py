@@ -1,0 +1,167 @@
+"""A local tree in the order of the keys it becomes."""
+
+from __future__ import annotations
+
+import os
+import stat as modes
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Set as AbstractSet
+from contextlib import aclosing
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from .._core.ignore import IgnoreRules, parse_ignore
+from .._core.plan import Side
+from ..errors import LocalError, local_error
+from .disk import Disk, is_partial, to_side
+from .events import ask
+
+__all__ = ["Filter", "Found", "Kind", "walk"]
+
+Filter = Callable[[str], Awaitable[bool]]
+
+
+class Kind(Enum):
+    """What the walk came upon."""
+
+    FOLDER = "folder"
+    EMPTY_FOLDER = "empty folder"
+    FILE = "file"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One thing in the tree; ``path`` is relative, with ``/``, and ends in one for folders."""
+
+    kind: Kind
+    path: str
+    local: str
+    side: Side | None = None
+    error: LocalError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Child:
+    name: str  # with a slash at the end for a folder
+    local: str
+    side: Side | None = None
+    identity: tuple[int, int] | None = None
+    error: LocalError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    children: list[_Child]
+    ignore_files: list[bytes]
+
+
+async def walk(
+    disk: Disk,
+    root: Path,
+    *,
+    filter_: Filter | None = None,
+    ignore_file_names: AbstractSet[str] = frozenset(),
+) -> AsyncGenerator[Found, None]:
+    """Everything below *root* that the filter and the ignore files let through.
+
+    Folders come before what they hold. Links are followed; one that leads back to a folder it
+    lies in is a PROBLEM, and so are links to nowhere, pipes, sockets and devices, and folders
+    that cannot be read. What our own downloads left half done is passed over.
+    """
+    names = sorted(ignore_file_names)
+    rules = IgnoreRules()
+    if names:
+        for above in reversed(root.parents):
+            for data in await disk.run(above, _read_ignore_files, str(above), names):
+                rules = rules.extended(above.as_posix(), parse_ignore(data))
+    identity = await disk.run(root, _identity, str(root))
+    walker = _Walker(disk, filter_, names)
+    async with aclosing(walker.folder("", str(root), rules, (identity,))) as below:
+        async for found in below:
+            yield found
+
+
+class _Walker:
+    def __init__(self, disk: Disk, filter_: Filter | None, ignore_names: list[str]) -> None:
+        self._disk = disk
+        self._filter = filter_
+        self._ignore_names = ignore_names
+
+    async def folder(
+        self, path: str, local: str, rules: IgnoreRules, above: tuple[tuple[int, int], ...]
+    ) -> AsyncGenerator[Found, None]:
+        try:
+            scan = await self._disk.run(local, _scan, local, self._ignore_names)
+        except LocalError as error:
+            if path == "":
+                raise
+            yield Found(Kind.PROBLEM, path, local, error=error)
+            return
+        base = Path(local).as_posix()
+        for data in scan.ignore_files:
+            rules = rules.extended(base, parse_ignore(data))
+        yield Found(Kind.FOLDER if scan.children else Kind.EMPTY_FOLDER, path, local)
+        for child in scan.children:
+            name = path + child.name
+            is_dir = child.name.endswith("/")
+            if rules.ignores(f"{base.rstrip('/')}/{child.name.rstrip('/')}", is_dir=is_dir):
+                continue
+            if self._filter is not None and not await ask(self._filter, name):
+                continue
+            if child.error is not None:
+                yield Found(Kind.PROBLEM, name, child.local, error=child.error)
+            elif not is_dir:
+                yield Found(Kind.FILE, name, child.local, side=child.side)
+            elif child.identity is None or child.identity in above:
+                loop = LocalError(f"a link that leads back to a folder it lies in: {child.local!r}")
+                yield Found(Kind.PROBLEM, name, child.local, error=loop)
+            else:
+                identities = (*above, child.identity)
+                async with aclosing(self.folder(name, child.local, rules, identities)) as below:
+                    async for found in below:
+                        yield found
+
+
+def _scan(local: str, ignore_names: list[str]) -> _Scan:
+    children = []
+    with os.scandir(local) as entries:
+        for entry in entries:
+            if not is_partial(entry.name):
+                children.append(_child(entry))
+    children.sort(key=lambda child: child.name)
+    present = {child.name for child in children}
+    wanted = [name for name in ignore_names if name in present]
+    return _Scan(children, _read_ignore_files(local, wanted))
+
+
+def _child(entry: os.DirEntry[str]) -> _Child:
+    try:
+        found = entry.stat()
+    except OSError as error:
+        if entry.is_symlink():
+            reason = LocalError(f"a link that leads nowhere: {entry.path!r}")
+            return _Child(entry.name, entry.path, error=reason)
+        return _Child(entry.name, entry.path, error=local_error(error, entry.path))
+    if modes.S_ISDIR(found.st_mode):
+        return _Child(entry.name + "/", entry.path, identity=(found.st_dev, found.st_ino))
+    if modes.S_ISREG(found.st_mode):
+        return _Child(entry.name, entry.path, side=to_side(found))
+    reason = LocalError(f"not a regular file or folder: {entry.path!r}")
+    return _Child(entry.name, entry.path, error=reason)
+
+
+def _read_ignore_files(folder: str, names: list[str]) -> list[bytes]:
+    contents = []
+    for name in names:
+        path = os.path.join(folder, name)
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                contents.append(file.read())
+    return contents
+
+
+def _identity(path: str) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
