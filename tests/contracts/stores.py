@@ -1,0 +1,124 @@
+"""The stores on which one suite runs, and by name what some of them cannot do.
+
+A store joins with an entry in ``STORES``: a name, how to open a client whose new buckets live
+at it, and which capabilities it lacks, each with the reason. The fixtures ``store``, ``anywhere``
+(an open client) and ``box`` (a new bucket) then run every test that asks for them at it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+import neuro_sdk
+from neuro_sdk import Client, TransferConfig
+
+__all__ = ["CAPABILITIES", "STORES", "Store", "needs"]
+
+CAPABILITIES: Mapping[str, str] = {
+    "blob beside folder": "holds the blobs a and a/b at once",
+    "blob beside marker": "holds the blob a and the directory marker a/ at once",
+    "long segments": "takes more than 255 bytes between two slashes of a key",
+    "control characters": "takes keys with characters that XML 1.0 cannot hold",
+    "backslash": "takes keys with a backslash",
+    "leading star": "takes keys that begin with a star",
+    "signed urls": "signs URLs that a bare HTTP client can GET",
+    "credentials": "gives lasting credentials to some buckets",
+    "access control": "keeps out who has no right, or whose right has ended",
+    "force": "removes a bucket with all its blobs",
+}
+
+OpenStore = Callable[
+    [pytest.FixtureRequest, Path, TransferConfig], AbstractAsyncContextManager[Client]
+]
+
+
+@dataclass(frozen=True)
+class Store:
+    """One entry; ``open`` gets the request, so that it can ask for the fixture of a server."""
+
+    name: str
+    open: OpenStore
+    lacks: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        assert self.lacks.keys() <= CAPABILITIES.keys()
+
+
+@asynccontextmanager
+async def _open_local(
+    request: pytest.FixtureRequest, home: Path, transfer: TransferConfig
+) -> AsyncIterator[Client]:
+    async with neuro_sdk.local(home, transfer=transfer) as client:
+        yield client
+
+
+def _s3(provider: str, fixture: str, extra: str = "") -> OpenStore:
+    """Opens the embedded platform with its buckets at the server that *fixture* starts."""
+
+    @asynccontextmanager
+    async def open_store(
+        request: pytest.FixtureRequest, home: Path, transfer: TransferConfig
+    ) -> AsyncIterator[Client]:
+        server = request.getfixturevalue(fixture)
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "store.toml").write_text(
+            f'provider = "{provider}"\nendpoint_url = "{server.endpoint}"\n'
+            f'access_key_id = "{server.access_key}"\n'
+            f'secret_access_key = "{server.secret_key}"\n{extra}'
+        )
+        async with neuro_sdk.local(home, transfer=transfer) as client:
+            yield client
+
+    return open_store
+
+
+_XML = "its listings are XML 1.0, which cannot hold them"
+_MOTO = "moto lets everybody in"
+
+STORES: tuple[Store, ...] = (
+    Store(
+        "local",
+        _open_local,
+        lacks={
+            "blob beside folder": "a disk cannot have a file and a folder of one name",
+            "long segments": "names on a disk have at most 255 bytes",
+        },
+    ),
+    Store(
+        "seaweedfs",
+        _s3("seaweedfs", "seaweedfs"),
+        lacks={
+            "blob beside marker": "the marker would take the place of the blob",
+            "long segments": "SeaweedFS keeps names of at most 255 bytes",
+            "control characters": _XML,
+            "backslash": "SeaweedFS refuses it",
+            "leading star": "its policies do not match it",
+        },
+    ),
+    Store(
+        "moto as aws",
+        _s3("aws", "moto", 'role_arn = "arn:aws:iam::123456789012:role/buckets"\n'),
+        lacks={"control characters": _XML, "access control": _MOTO},
+    ),
+    Store(
+        "moto as minio",
+        _s3("minio", "moto"),
+        lacks={
+            "control characters": _XML,
+            "access control": _MOTO,
+            "credentials": "MinIO makes users by a protocol of its own",
+        },
+    ),
+)
+
+
+def needs(store: Store, capability: str) -> None:
+    """Skip the test, naming the store and the reason, where the store lacks *capability*."""
+    assert capability in CAPABILITIES, f"no capability is called {capability!r}"
+    if capability in store.lacks:
+        pytest.skip(f"{store.name}: {store.lacks[capability]}")

@@ -1,0 +1,36 @@
+"""The servers as fixtures: one of each for a test process, a proxy for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from neuro_sdk._platform.seaweedfs import SeaweedFSServer
+
+from .background import in_background
+from .moto import MotoServer, moto_server
+from .proxy import FaultyProxy
+from .seaweedfs import seaweedfs_server
+
+
+@pytest.fixture(scope="session")
+def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFSServer]:
+    """A real S3 store with access control."""
+    with seaweedfs_server(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MotoServer]:
+    """Amazon's answers without its access control."""
+    with moto_server(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture
+def proxy() -> Iterator[Callable[[str], FaultyProxy]]:
+    """Call it with the endpoint of a store to get a counting and faulty proxy before it."""
+    with ExitStack() as stack:
+        yield lambda upstream: stack.enter_context(in_background(FaultyProxy(upstream).running()))
