@@ -178,10 +178,10 @@ def test_what_to_list(pattern: str, prefix: str, recursive: bool) -> None:
 )
 def test_no_pattern_takes_long(pattern: str) -> None:
     glob = compile_glob(pattern)
-    began = time.perf_counter()
+    began = time.process_time()
     for key in ("a" * 1024, "a/" * 512, "aa/a" * 256, "/" * 1024):
         assert not glob.matches(key)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_a_glob_is_a_value() -> None:

@@ -194,7 +194,7 @@ def test_a_question_mark_is_one_character() -> None:
 def test_many_paths_and_long_patterns_take_no_time() -> None:
     rules = IgnoreRules().extended("/r", [*(f"*.x{n}" for n in range(10)), "**/a/**/b", "/dist"])
     empty = IgnoreRules()
-    began = time.perf_counter()
+    began = time.process_time()
     for number in range(100_000):
         empty.ignores(f"/r/a/c/{number}", is_dir=False)
     for number in range(20_000):
@@ -202,4 +202,4 @@ def test_many_paths_and_long_patterns_take_no_time() -> None:
     hostile = IgnoreRules().extended("/r", ["*a" * 100 + "b", "**/a/" * 50 + "b"])
     assert not hostile.ignores("/r/" + "a" * 1000, is_dir=False)
     assert not hostile.ignores("/r/" + "a/" * 500 + "a", is_dir=False)
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3

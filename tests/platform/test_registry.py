@@ -110,7 +110,7 @@ class TestProcesses:
             assert not removed & there
             expected = there - doubtful
             doubtful.clear()
-        assert len(expected) > 20
+        assert expected
         assert os.listdir(home / "blobs" / ".trash") == []
 
     async def test_a_writer_waits_for_another(self, home: Path) -> None:
