@@ -15,7 +15,7 @@ from neuro_sdk import BucketHandle, Client, TransferConfig
 
 pytest.register_assert_rewrite("tests.contracts", "tests.recording", "tests.transfer")
 
-from .contracts.stores import STORES, Store  # noqa: E402
+from .contracts.stores import STORES, Store, needs  # noqa: E402
 
 pytest_plugins = ["tests.servers.fixtures"]
 
@@ -108,14 +108,16 @@ async def anywhere(
     store: Store, request: pytest.FixtureRequest, home: Path, limits: TransferConfig
 ) -> AsyncIterator[Client]:
     """A client whose new buckets live at the store, each store in turn."""
+    if "box" not in request.fixturenames:
+        needs(store, "creation")
     async with store.open(request, home, limits) as opened:
         yield opened
 
 
 @pytest.fixture
-async def box(anywhere: Client) -> BucketHandle:
+async def box(store: Store, request: pytest.FixtureRequest, anywhere: Client) -> BucketHandle:
     """The new, empty bucket ``box`` at the store, each store in turn."""
-    await anywhere.buckets.create("box")
+    await store.make_box(request, anywhere)
     return await anywhere.buckets.open("box")
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 from yarl import URL
 
@@ -20,9 +21,10 @@ from .._core.uri import Scope
 from ..errors import ConfigError, IllegalArgumentError, NotSupportedError, local_error
 from ..protocols import OpenProvider, Provider
 from . import sqlite
-from .admin import BucketAdmin, Place
+from .admin import BucketAdmin, ImportAdmin, Place
 from .admin.local import LocalAdmin
 from .admin.s3 import S3Admin
+from .admin.s3_imports import S3Imports
 from .cluster import read_cluster
 from .links import LinkServer
 from .store import Role, Store
@@ -33,6 +35,12 @@ __all__ = ["STORE_FILE", "EmbeddedPlatform"]
 STORE_FILE = "store.toml"
 
 _LONGEST_LINK = 7 * 24 * 3600
+_S3 = (
+    Bucket.Provider.AWS,
+    Bucket.Provider.MINIO,
+    Bucket.Provider.OPEN_STACK,
+    Bucket.Provider.SEAWEEDFS,
+)
 
 
 class EmbeddedPlatform:
@@ -48,6 +56,9 @@ class EmbeddedPlatform:
         self._open_provider = open_provider
         self._links = LinkServer(self._open_bucket)
         self._admins: dict[Bucket.Provider, BucketAdmin] = {}
+        self._imports: dict[Bucket.Provider, ImportAdmin] = {
+            provider: S3Imports(provider) for provider in _S3
+        }
         self._makes = Bucket.Provider.LOCAL
 
     @classmethod
@@ -73,6 +84,7 @@ class EmbeddedPlatform:
             local = LocalAdmin(home / "blobs", platform._links)
             await local.prepare()
             platform._admins[Bucket.Provider.LOCAL] = local
+            platform._imports[Bucket.Provider.LOCAL] = local
             config_file = store_file or home / STORE_FILE
             if store_file is not None or await asyncio.to_thread(config_file.exists):
                 cluster = await asyncio.to_thread(read_cluster, config_file)
@@ -122,8 +134,8 @@ class EmbeddedPlatform:
             name=provider_bucket_name,
             credentials=dict(credentials),
         )
-        if provider in self._admins:
-            await self._admins[provider].check_import(place)
+        if provider in self._imports:
+            await self._imports[provider].check_import(place)
         await self._store.add_bucket(place)
         return place.bucket
 
@@ -150,7 +162,7 @@ class EmbeddedPlatform:
     async def set_public(self, bucket: Bucket, public: bool) -> Bucket:
         place = await self._find(bucket)
         if place.bucket.public != public:
-            await self._admin(place, "the public access").set_public(place, public)
+            await self._sharing(place, "the public access").set_public(place, public)
             place = await self._store.set_public(bucket.id, public)
         return place.bucket
 
@@ -163,7 +175,7 @@ class EmbeddedPlatform:
                 f"expires_in must be a whole number of seconds from 1 to {_LONGEST_LINK}"
             )
         place = await self._find(bucket)
-        admin = self._admin(place, "signing URLs")
+        admin = self._sharing(place, "signing URLs")
         provider = await self._open(place)
         try:
             check_key(key, provider.rules, bucket=bucket.name or bucket.id)
@@ -274,13 +286,12 @@ class EmbeddedPlatform:
         return await self._store.bucket(bucket.id)
 
     def _admin(self, place: Place, what: str) -> BucketAdmin:
-        admin = self._admins.get(place.bucket.provider)
-        if admin is None:
-            raise NotSupportedError(
-                f"{what} is not supported for {place.bucket.provider.value} buckets here",
-                bucket=place.bucket.name or place.bucket.id,
-            )
-        return admin
+        return self._admins.get(place.bucket.provider) or _refuse(place, what)
+
+    def _sharing(self, place: Place, what: str) -> BucketAdmin | ImportAdmin:
+        if place.credentials is None:
+            return self._admin(place, what)
+        return self._imports.get(place.bucket.provider) or _refuse(place, what)
 
     async def _credentials(self, place: Place, *, read_only: bool) -> BucketCredentials:
         if place.credentials is not None:
@@ -325,6 +336,13 @@ class EmbeddedPlatform:
         for place in role.places:
             grouped.setdefault(place.bucket.provider, []).append(place)
         return [(self._admin(places[0], "a role"), places) for places in grouped.values()]
+
+
+def _refuse(place: Place, what: str) -> NoReturn:
+    raise NotSupportedError(
+        f"{what} is not supported for {place.bucket.provider.value} buckets here",
+        bucket=place.bucket.name or place.bucket.id,
+    )
 
 
 def _made(home: Path) -> Path:

@@ -1,13 +1,15 @@
 """The stores on which one suite runs, and by name what some of them cannot do.
 
 A store joins with an entry in ``STORES``: a name, how to open a client whose new buckets live
-at it, and which capabilities it lacks, each with the reason. The fixtures ``store``, ``anywhere``
-(an open client) and ``box`` (a new bucket) then run every test that asks for them at it too.
+at it, how a client gets the bucket ``box`` there, and which capabilities it lacks, each with the
+reason. The fixtures ``store``, ``anywhere`` (an open client) and ``box`` (a new bucket) then run
+every test that asks for them at it too.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +17,15 @@ from pathlib import Path
 import pytest
 
 import neuro_sdk
-from neuro_sdk import Client, TransferConfig
+from neuro_sdk import Bucket, Client, TransferConfig
 
-__all__ = ["CAPABILITIES", "STORES", "Store", "needs"]
+from ..servers.s3 import s3_client
+
+__all__ = ["CAPABILITIES", "STORES", "Store", "imported", "needs"]
 
 CAPABILITIES: Mapping[str, str] = {
+    "creation": "makes buckets, besides those that are imported",
+    "own rules": "is opened by the name that it is known by, and so by the rules made for it",
     "blob beside folder": "holds the blobs a and a/b at once",
     "blob beside marker": "holds the blob a and the directory marker a/ at once",
     "long segments": "takes more than 255 bytes between two slashes of a key",
@@ -37,12 +43,20 @@ OpenStore = Callable[
 ]
 
 
+MakeBox = Callable[[pytest.FixtureRequest, Client], Awaitable[Bucket]]
+
+
+async def _create_box(request: pytest.FixtureRequest, client: Client) -> Bucket:
+    return await client.buckets.create("box")
+
+
 @dataclass(frozen=True)
 class Store:
-    """One entry; ``open`` gets the request, so that it can ask for the fixture of a server."""
+    """One entry; functions get the request, so that they can ask for the fixture of a server."""
 
     name: str
     open: OpenStore
+    make_box: MakeBox = _create_box
     lacks: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -77,6 +91,27 @@ def _s3(provider: str, fixture: str, extra: str = "") -> OpenStore:
     return open_store
 
 
+def imported(provider: Bucket.Provider, fixture: str) -> MakeBox:
+    """Makes a bucket by other means than ours and imports it as *provider*."""
+
+    async def make_box(request: pytest.FixtureRequest, client: Client) -> Bucket:
+        server = request.getfixturevalue(fixture)
+        name = f"imported-{uuid.uuid4()}"
+        keys = (server.endpoint, server.access_key, server.secret_key)
+        async with s3_client(*keys) as s3:
+            await s3.create_bucket(Bucket=name)
+        return await client.buckets.import_external(
+            provider,
+            name,
+            credentials=dict(
+                zip(("endpoint_url", "access_key_id", "secret_access_key"), keys, strict=True)
+            ),
+            name="box",
+        )
+
+    return make_box
+
+
 _XML = "its listings are XML 1.0, which cannot hold them"
 _MOTO = "moto lets everybody in"
 
@@ -98,6 +133,18 @@ STORES: tuple[Store, ...] = (
             "control characters": _XML,
             "backslash": "SeaweedFS refuses it",
             "leading star": "its policies do not match it",
+        },
+    ),
+    Store(
+        "seaweedfs as minio",
+        _open_local,
+        imported(Bucket.Provider.MINIO, "seaweedfs"),
+        lacks={
+            "creation": "its buckets are imported",
+            "own rules": "nothing says that the store is SeaweedFS",
+            "long segments": "SeaweedFS keeps names of at most 255 bytes",
+            "control characters": _XML,
+            "backslash": "SeaweedFS refuses it",
         },
     ),
     Store(

@@ -28,6 +28,7 @@ from neuro_sdk._core.models import Bucket
 from neuro_sdk._platform import seaweedfs as serving
 from neuro_sdk._platform.admin import BucketAdmin, Place, s3_calls
 from neuro_sdk._platform.admin.s3 import S3Admin, S3ClusterConfig
+from neuro_sdk._platform.admin.s3_imports import S3Imports
 from neuro_sdk._platform.admin.s3_policies import bucket_name, public_policy
 from neuro_sdk._platform.seaweedfs import SeaweedFSServer, run_seaweedfs
 
@@ -605,32 +606,34 @@ class TestImported:
             "endpoint_url": seaweedfs.endpoint,
         }
         imported = Place(bucket=a_bucket(imported=True), name=place.name, credentials=keys)
-        await admin.check_import(imported)
-        assert await get(await admin.sign_url(imported, "a", 60)) == (200, b"x")
-        await admin.set_public(imported, True)
+        imports = S3Imports(Bucket.Provider.MINIO)
+        await imports.check_import(imported)
+        assert await get(await imports.sign_url(imported, "a", 60)) == (200, b"x")
+        await imports.set_public(imported, True)
         assert await get(f"{seaweedfs.endpoint}/{place.name}/a") == (200, b"x")
-        await admin.set_public(imported, False)
+        await imports.set_public(imported, False)
         wrong = Place(
             bucket=imported.bucket, name=place.name, credentials={**keys, "access_key_id": "NO"}
         )
         with pytest.raises(errors.AuthenticationError):
-            await admin.set_public(wrong, True)
+            await imports.set_public(wrong, True)
         reader = await admin.credentials(place, read_only=True)
         limited = Place(bucket=imported.bucket, name=place.name, credentials=reader)
         with pytest.raises(errors.AuthorizationError):
-            await admin.set_public(limited, True)
+            await imports.set_public(limited, True)
 
     async def test_no_url_outlives_the_credentials_that_sign_it(
         self, admin: S3Admin, place: Place
     ) -> None:
         keys = dict(await admin.credentials(place, read_only=True))
+        imports = S3Imports(Bucket.Provider.SEAWEEDFS)
         imported = Place(bucket=a_bucket(), name=place.name, credentials=keys)
-        assert (await get(await admin.sign_url(imported, "missing", 3500)))[0] in (403, 404)
+        assert (await get(await imports.sign_url(imported, "missing", 3500)))[0] in (403, 404)
         with pytest.raises(errors.IllegalArgumentError, match="expires_in must be at most 3"):
-            await admin.sign_url(imported, "a", 3601)
+            await imports.sign_url(imported, "a", 3601)
         del keys["expiration"]
         with pytest.raises(errors.NotSupportedError, match="expiration"):
-            await admin.sign_url(imported, "a", 1)
+            await imports.sign_url(imported, "a", 1)
 
     @pytest.mark.parametrize(
         ("field", "value"),
@@ -642,9 +645,7 @@ class TestImported:
             ("expiration", "tomorrow"),
         ],
     )
-    async def test_what_cannot_be_right_is_named(
-        self, admin: S3Admin, field: str, value: str | None
-    ) -> None:
+    async def test_what_cannot_be_right_is_named(self, field: str, value: str | None) -> None:
         keys: dict[str, Any] = {
             "access_key_id": "A",
             "secret_access_key": "hidden",
@@ -655,7 +656,7 @@ class TestImported:
             del changed[field]
         place = Place(bucket=a_bucket(), name="b", credentials=changed)
         with pytest.raises(errors.IllegalArgumentError, match=f"'{field}'") as raised:
-            await admin.check_import(place)
+            await S3Imports(Bucket.Provider.SEAWEEDFS).check_import(place)
         assert "hidden" not in str(raised.value)
 
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 import neuro_sdk
@@ -22,11 +23,13 @@ from neuro_sdk import (
     BucketCredentials,
     BucketHandle,
     Client,
+    IllegalArgumentError,
     StorageTimeout,
     StorageUnavailable,
     TransferConfig,
 )
 from neuro_sdk._platform.seaweedfs import SeaweedFSServer
+from tests.contracts.stores import imported
 from tests.servers.proxy import Faults, FaultyProxy, Seen
 
 QUICK = TransferConfig(timeout=2, retries=2, part_size=5 << 20)
@@ -329,3 +332,30 @@ class TestTrouble:
 
 def _is_get(seen: Seen) -> bool:
     return seen.kind == "GET"
+
+
+async def test_open_stack_is_s3_with_an_endpoint(
+    request: pytest.FixtureRequest, home: Path
+) -> None:
+    async with neuro_sdk.local(home) as client:
+        made = await imported(Bucket.Provider.OPEN_STACK, "seaweedfs")(request, client)
+        assert (made.provider, made.imported) == (Bucket.Provider.OPEN_STACK, True)
+        async with client.buckets.open("box") as bucket:
+            await bucket.put_blob("a/b c", b"x" * 1000)
+            await bucket.put_blob("a/d", b"y")
+            assert (await bucket.head_blob("a/b c")).size == 1000
+            pieces = [piece async for piece in bucket.fetch_blob("a/b c", offset=10)]
+            assert b"".join(pieces) == b"x" * 990
+            entries = [entry.key async for entry in bucket.list_blobs("", recursive=True)]
+            assert entries == ["a/b c", "a/d"]
+            url = await bucket.make_signed_url("a/d", 60)
+            async with aiohttp.ClientSession() as session, session.get(url) as answer:
+                assert await answer.read() == b"y"
+            await bucket.blob_rm("a", recursive=True)
+            assert [entry async for entry in bucket.list_blobs("", recursive=True)] == []
+        with pytest.raises(IllegalArgumentError, match="'endpoint_url'"):
+            await client.buckets.import_external(
+                Bucket.Provider.OPEN_STACK,
+                "x",
+                {"access_key_id": "a", "secret_access_key": "b"},
+            )

@@ -249,12 +249,12 @@ class FaultyProxy:
                 ):
                     if limit is not None and seen.sent + len(piece) > limit:
                         part = piece[: limit - seen.sent]
-                        await response.write(part)
                         seen.sent += len(part)
+                        await response.write(part)
                         await broken(request)
                         return response
+                seen.sent += len(piece)  # before the client can know of it
                 await response.write(piece)
-                seen.sent += len(piece)
             await response.write_eof()
             return response
 

@@ -10,7 +10,7 @@ from yarl import URL
 
 from ..._core.models import Bucket
 
-__all__ = ["BucketAdmin", "Place"]
+__all__ = ["BucketAdmin", "ImportAdmin", "Place"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,11 +26,23 @@ class Place:
     credentials: Mapping[str, str] | None = field(default=None, repr=False)
 
 
-class BucketAdmin(Protocol):
-    """The administration of one kind of store, for its own buckets and for imported ones.
+class ImportAdmin(Protocol):
+    """What is done for the imported buckets of one kind of store, by their own credentials."""
 
-    Only ``check_import``, ``set_public`` and ``sign_url`` are asked about imported buckets. A
-    role is a lasting identity at the store; its name is unique and given by the platform.
+    async def check_import(self, place: Place) -> None:
+        """Raise IllegalArgumentError, naming the field, if the credentials cannot be right."""
+
+    async def set_public(self, place: Place, public: bool) -> None:
+        """Let anybody read the blobs, or stop it."""
+
+    async def sign_url(self, place: Place, key: str, expires_in: int) -> URL:
+        """A URL that anybody can GET for *expires_in* seconds."""
+
+
+class BucketAdmin(Protocol):
+    """The administration of a store with the rights of the platform.
+
+    A role is a lasting identity at the store; its name is unique and given by the platform.
     """
 
     async def create(self, bucket: Bucket) -> str:
@@ -44,9 +56,6 @@ class BucketAdmin(Protocol):
 
     async def purge(self, place: Place) -> None:
         """Free what ``delete`` put aside; called once the bucket is forgotten."""
-
-    async def check_import(self, place: Place) -> None:
-        """Raise IllegalArgumentError, naming the field, if the credentials cannot be right."""
 
     async def credentials(self, place: Place, *, read_only: bool) -> Mapping[str, str]:
         """What opens the bucket for a while."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -13,14 +13,10 @@ from pydantic import BaseModel, ConfigDict, SecretStr, field_validator, model_va
 from yarl import URL
 
 from ..._core.models import Bucket
-from ...errors import (
-    ConfigError,
-    IllegalArgumentError,
-    NeuroError,
-    NotSupportedError,
-)
+from ...errors import NeuroError, NotSupportedError
 from ..tasks import whole
-from . import Place, s3_imports, s3_policies, s3_removal, s3_seaweedfs
+from . import Place, s3_imports, s3_policies, s3_removal, s3_seaweedfs, s3_sharing
+from .s3_lazy import open_calls
 from .s3_policies import about, bucket_name
 
 if TYPE_CHECKING:
@@ -30,10 +26,8 @@ __all__ = ["S3Admin", "S3ClusterConfig"]
 
 _AWS, _MINIO, _SEAWEEDFS = Bucket.Provider.AWS, Bucket.Provider.MINIO, Bucket.Provider.SEAWEEDFS
 _LIFE = 3600
-_LONGEST_URL = 7 * 24 * 3600
 _MINIO_ROLE = "arn:aws:iam::000000000000:role/neuro"  # has to be there and means nothing
 _BOUNDARY = "arn:aws:iam::aws:policy/AmazonS3FullAccess"
-_BLOCKS = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 
 
 class S3ClusterConfig(BaseModel):
@@ -81,7 +75,12 @@ class S3Admin:
     @classmethod
     async def open(cls, config: S3ClusterConfig) -> S3Admin:
         """Make the clients; at SeaweedFS also see to it that credentials can be given out."""
-        calls = await _open_calls(config)
+        calls = await open_calls(
+            endpoint_url=config.endpoint_url,
+            region_name=config.region_name,
+            access_key_id=config.access_key_id,
+            secret_access_key=config.secret_access_key.get_secret_value(),
+        )
         admin = cls(config, calls, calls)
         try:
             if config.public_endpoint_url is not None:
@@ -132,9 +131,6 @@ class S3Admin:
     async def purge(self, place: Place) -> None:
         """Do nothing: ``delete`` puts nothing aside here."""
 
-    async def check_import(self, place: Place) -> None:
-        s3_imports.check(place, needs_endpoint=self._config.provider is not _AWS)
-
     async def credentials(self, place: Place, *, read_only: bool) -> Mapping[str, str]:
         policy = s3_policies.access_policy([place.name], read_only=read_only)
         label, tail = about(place), secrets.token_hex(3)
@@ -164,46 +160,12 @@ class S3Admin:
 
     @whole
     async def set_public(self, place: Place, public: bool) -> None:
-        label = about(place)
-        # Amazon blocks such policies on each new bucket; what was set on an imported one stays.
-        guarded = self._config.provider is _AWS and place.credentials is None
-        async with self._acting_on(place) as calls:
-            if guarded and public:
-                await calls.s3("delete_public_access_block", about=label, Bucket=place.name)
-            found = await calls.s3(
-                "get_bucket_policy",
-                about=label,
-                tolerate=("NoSuchBucketPolicy",),
-                Bucket=place.name,
-            )
-            policy = s3_policies.public_policy(
-                found["Policy"] if found else None, place.name, public=public
-            )
-            if policy is not None:
-                await calls.s3("put_bucket_policy", about=label, Bucket=place.name, Policy=policy)
-            elif found:
-                await calls.s3("delete_bucket_policy", about=label, Bucket=place.name)
-            if guarded and not public:
-                await calls.s3(
-                    "put_public_access_block",
-                    about=label,
-                    Bucket=place.name,
-                    PublicAccessBlockConfiguration=dict.fromkeys(_BLOCKS, True),
-                )
+        # Amazon blocks such policies on each new bucket.
+        guarded = self._config.provider is _AWS
+        await s3_sharing.set_public(self._calls, place, public, guarded=guarded)
 
     async def sign_url(self, place: Place, key: str, expires_in: int) -> URL:
-        if type(expires_in) is not int or not 1 <= expires_in <= _LONGEST_URL:
-            raise IllegalArgumentError(
-                f"expires_in must be a whole number of seconds from 1 to {_LONGEST_URL}"
-            )
-        s3_imports.check_life(place, expires_in)
-        label = about(place)
-        if place.credentials is None:
-            url = await self._signer.presign_get(place.name, key, expires_in, about=label)
-        else:
-            async with self._acting_on(place) as calls:
-                url = await calls.presign_get(place.name, key, expires_in, about=label)
-        return URL(url, encoded=True)
+        return await s3_sharing.sign_url(self._signer, place, key, expires_in)
 
     @whole
     async def create_role(
@@ -292,35 +254,3 @@ class S3Admin:
                 Bucket=name,
                 LifecycleConfiguration=s3_policies.LIFECYCLE,
             )
-
-    @asynccontextmanager
-    async def _acting_on(self, place: Place) -> AsyncIterator[Calls]:
-        """Calls with the credentials of an imported bucket, or with our own."""
-        if place.credentials is None:
-            yield self._calls
-            return
-        await self.check_import(place)
-        access = s3_imports.access(place.credentials, self._calls.access)
-        calls = await self._calls.sibling(access, services=("s3",))
-        try:
-            yield calls
-        finally:
-            await calls.close()
-
-
-async def _open_calls(config: S3ClusterConfig) -> Calls:
-    try:
-        from .s3_calls import Access, Calls
-    except ImportError as cause:
-        raise ConfigError(
-            "S3 stores are administered with a package that is not installed; "
-            "run: pip install 'neuro-blob-sdk[s3]'"
-        ) from cause
-    return await Calls.open(
-        Access(
-            endpoint_url=config.endpoint_url,
-            region_name=config.region_name,
-            access_key_id=config.access_key_id,
-            secret_access_key=config.secret_access_key.get_secret_value(),
-        )
-    )
