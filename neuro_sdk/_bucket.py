@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from collections.abc import Set as AbstractSet
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from yarl import URL
 
 from ._aio import AsyncStream, Lifetime, within_lifetime
+from ._bucket_files import BucketFiles, callback_errors
 from ._core.glob import compile_glob
 from ._core.keys import check_key
 from ._core.models import BlobObject, Bucket, BucketCredentials, BucketEntry, BucketUsage
-from ._core.uri import LocalPath, local_path
-from ._transfer import events
 from ._transfer.body import Body, gathered, normalised
 from ._transfer.disk import Disk
-from ._transfer.download import download_file, download_tree
 from ._transfer.remove import is_directory, remove
-from ._transfer.upload import upload_file, upload_tree
 from .errors import IllegalArgumentError, InvalidKey
-from .progress import AbstractDeleteProgress, AbstractFileProgress, AbstractRecursiveFileProgress
+from .progress import AbstractDeleteProgress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ._core.config import TransferConfig
     from .protocols import ControlPlane, Provider
 
@@ -40,7 +34,7 @@ class ListingTruncated(UserWarning):
     """A listing stopped at its default limit although there are more entries."""
 
 
-class BucketHandle:
+class BucketHandle(BucketFiles):
     """One bucket of a client; ``bucket`` describes it.
 
     Made by :meth:`Buckets.open`. The methods are those of :class:`Buckets` less the address:
@@ -206,109 +200,8 @@ class BucketHandle:
         progress: AbstractDeleteProgress | None = None,
     ) -> None:
         """See :meth:`Buckets.blob_rm`."""
-        with _callback_errors():
+        with callback_errors():
             await remove(await self._opened(), key, recursive=recursive, progress=progress)
-
-    # Files and trees
-
-    @within_lifetime
-    async def upload_file(
-        self,
-        src: LocalPath,
-        key: str,
-        *,
-        update: bool = False,
-        progress: AbstractFileProgress | None = None,
-    ) -> None:
-        """See :meth:`Buckets.upload_file`."""
-        path = local_path(src)
-        with _callback_errors():
-            await upload_file(
-                self._disk,
-                await self._opened(),
-                path,
-                key,
-                config=self._transfer,
-                update=update,
-                progress=progress,
-            )
-
-    @within_lifetime
-    async def download_file(
-        self,
-        key: str,
-        dst: LocalPath,
-        *,
-        update: bool = False,
-        continue_: bool = False,
-        progress: AbstractFileProgress | None = None,
-    ) -> None:
-        """See :meth:`Buckets.download_file`."""
-        path = local_path(dst)
-        with _callback_errors():
-            await download_file(
-                self._disk,
-                await self._opened(),
-                key,
-                path,
-                config=self._transfer,
-                update=update,
-                continue_=continue_,
-                progress=progress,
-            )
-
-    @within_lifetime
-    async def upload_dir(
-        self,
-        src: LocalPath,
-        prefix: str = "",
-        *,
-        update: bool = False,
-        filter: Callable[[str], Awaitable[bool]] | None = None,
-        ignore_file_names: AbstractSet[str] = frozenset(),
-        progress: AbstractRecursiveFileProgress | None = None,
-    ) -> None:
-        """See :meth:`Buckets.upload_dir`."""
-        path = local_path(src)
-        _check_names(ignore_file_names)
-        with _callback_errors():
-            await upload_tree(
-                self._disk,
-                await self._opened(),
-                path,
-                prefix,
-                config=self._transfer,
-                update=update,
-                filter_=filter,
-                ignore_file_names=ignore_file_names,
-                progress=progress,
-            )
-
-    @within_lifetime
-    async def download_dir(
-        self,
-        prefix: str,
-        dst: LocalPath,
-        *,
-        update: bool = False,
-        continue_: bool = False,
-        filter: Callable[[str], Awaitable[bool]] | None = None,
-        progress: AbstractRecursiveFileProgress | None = None,
-    ) -> None:
-        """See :meth:`Buckets.download_dir`."""
-        path = local_path(dst)
-        with _callback_errors():
-            await download_tree(
-                self._disk,
-                await self._opened(),
-                prefix,
-                path,
-                config=self._transfer,
-                update=update,
-                continue_=continue_,
-                filter_=filter,
-                progress=progress,
-            )
 
     @property
     def _name(self) -> str:
@@ -321,22 +214,3 @@ class BucketHandle:
             raise InvalidKey(
                 "the text holds a lone surrogate", bucket=self._name, key=text
             ) from None
-
-
-def _check_names(names: AbstractSet[str]) -> None:
-    if isinstance(names, str):
-        raise TypeError("ignore_file_names is a set of names, not a str")
-    for name in names:
-        if not name or "/" in name:
-            raise IllegalArgumentError(f"ignore_file_names holds {name!r}, which is no file name")
-
-
-@contextmanager
-def _callback_errors() -> Iterator[None]:
-    try:
-        yield
-    except events.CallbackRaised as raised:
-        error = raised.error
-    else:
-        return
-    raise error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,6 +10,7 @@ from yarl import URL
 
 from ._aio import AsyncStream, Lifetime, Opening, within_lifetime
 from ._bucket import BucketHandle
+from ._buckets_files import BucketsFiles
 from ._core.models import (
     BlobObject,
     Bucket,
@@ -20,12 +20,12 @@ from ._core.models import (
     PersistentBucketCredentials,
 )
 from ._core.names import check_name
-from ._core.uri import BlobPath, LocalPath, Scope, parse_blob_uri
+from ._core.uri import BlobPath, Scope, parse_blob_uri
 from ._providers.lease import LeasedProvider
 from ._transfer.body import Body
 from ._transfer.disk import Disk
 from .errors import IllegalArgumentError
-from .progress import AbstractDeleteProgress, AbstractFileProgress, AbstractRecursiveFileProgress
+from .progress import AbstractDeleteProgress
 
 if TYPE_CHECKING:
     from ._core.config import TransferConfig
@@ -36,7 +36,7 @@ __all__ = ["Buckets"]
 T = TypeVar("T")
 
 
-class Buckets:
+class Buckets(BucketsFiles):
     """The buckets of a platform and the blobs in them; available as ``Client.buckets``.
 
     A bucket is named by ``bucket_id_or_name``, or by a ``blob:`` URI, a ``str`` or a
@@ -373,98 +373,6 @@ class Buckets:
         """
         handle, key = await self.locate(uri)
         return await handle.make_signed_url(key, expires_in_seconds)
-
-    # Files and trees
-
-    @within_lifetime
-    async def upload_file(
-        self,
-        src: LocalPath,
-        dst: BlobPath,
-        *,
-        update: bool = False,
-        progress: AbstractFileProgress | None = None,
-    ) -> None:
-        """Upload a local file, whole or not at all.
-
-        With *update* only if the blob is missing or older than the file. Raises LocalError,
-        LocalFileChanged if the file is written to meanwhile, and BlobIsADirectory if *dst*
-        ends in ``/``.
-        """
-        handle, key = await self.locate(dst)
-        await handle.upload_file(src, key, update=update, progress=progress)
-
-    @within_lifetime
-    async def download_file(
-        self,
-        src: BlobPath,
-        dst: LocalPath,
-        *,
-        update: bool = False,
-        continue_: bool = False,
-        progress: AbstractFileProgress | None = None,
-    ) -> None:
-        """Download a blob; the file appears under its name only when complete.
-
-        With *update* only if the file is missing or older than the blob. With *continue_* a
-        shorter file that is newer than the blob and a beginning of it is appended to, one of
-        the same size is left, and what an interrupted download of the same version left beside
-        the file is taken up. Folders above *dst* are made.
-        """
-        handle, key = await self.locate(src)
-        await handle.download_file(key, dst, update=update, continue_=continue_, progress=progress)
-
-    @within_lifetime
-    async def upload_dir(
-        self,
-        src: LocalPath,
-        dst: BlobPath,
-        *,
-        update: bool = False,
-        filter: Callable[[str], Awaitable[bool]] | None = None,
-        ignore_file_names: AbstractSet[str] = frozenset(),
-        progress: AbstractRecursiveFileProgress | None = None,
-    ) -> None:
-        """Upload a local folder with all below it; an empty folder becomes a marker ``dir/``.
-
-        *filter* is awaited with the path of each file and, with a slash at the end, folder
-        relative to *src*; what it turns down is left out, a folder with all below it.
-        *ignore_file_names* are names such as ``.gitignore`` of files with gitignore's rules,
-        read in *src*, the folders below it and those above it; they leave out more, never
-        less, than the filter. What cannot be uploaded is reported by ``progress.fail`` and
-        all together by a TransferError at the end, when the rest is done.
-        """
-        handle, key = await self.locate(dst)
-        await handle.upload_dir(
-            src,
-            key,
-            update=update,
-            filter=filter,
-            ignore_file_names=ignore_file_names,
-            progress=progress,
-        )
-
-    @within_lifetime
-    async def download_dir(
-        self,
-        src: BlobPath,
-        dst: LocalPath,
-        *,
-        update: bool = False,
-        continue_: bool = False,
-        filter: Callable[[str], Awaitable[bool]] | None = None,
-        progress: AbstractRecursiveFileProgress | None = None,
-    ) -> None:
-        """Download all blobs below a directory into a local folder, never outside of it.
-
-        *update* and *continue_* as in :meth:`download_file`, *filter* and failures as in
-        :meth:`upload_dir`. Modes and times of files are not kept. Raises BlobNotFound if
-        nothing lies below *src*.
-        """
-        handle, key = await self.locate(src)
-        await handle.download_dir(
-            key, dst, update=update, continue_=continue_, filter=filter, progress=progress
-        )
 
     # Persistent credentials
 

@@ -41,7 +41,7 @@ def test_public_names_and_their_methods_are_documented(name: str) -> None:
     thing = getattr(neuro_sdk, name)
     assert inspect.getdoc(thing), name
     if inspect.isclass(thing) and thing.__module__.startswith("neuro_sdk"):
-        for member, value in vars(thing).items():
+        for member, value in inspect.getmembers(thing):
             if not member.startswith("_") and (
                 inspect.isfunction(value) or isinstance(value, property)
             ):

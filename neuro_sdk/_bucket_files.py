@@ -1,0 +1,153 @@
+"""The verbs of ``BucketHandle`` that move files, blobs and trees from one place to another."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ._aio import Lifetime, within_lifetime
+from ._core.uri import LocalPath, local_path
+from ._transfer import events
+from ._transfer.disk import Disk
+from ._transfer.download import download_file, download_tree
+from ._transfer.upload import upload_file, upload_tree
+from .errors import IllegalArgumentError
+from .progress import AbstractFileProgress, AbstractRecursiveFileProgress
+
+if TYPE_CHECKING:
+    from ._core.config import TransferConfig
+    from ._core.models import Bucket
+    from .protocols import Provider
+
+__all__ = ["BucketFiles", "callback_errors"]
+
+
+class BucketFiles:
+    """What a handle has is set where it is made."""
+
+    bucket: Bucket
+    _opened: Callable[[], Awaitable[Provider]]
+    _disk: Disk
+    _transfer: TransferConfig
+    _lifetime: Lifetime
+
+    @within_lifetime
+    async def upload_file(
+        self,
+        src: LocalPath,
+        key: str,
+        *,
+        update: bool = False,
+        progress: AbstractFileProgress | None = None,
+    ) -> None:
+        """See :meth:`Buckets.upload_file`."""
+        path = local_path(src)
+        with callback_errors():
+            await upload_file(
+                self._disk,
+                await self._opened(),
+                path,
+                key,
+                config=self._transfer,
+                update=update,
+                progress=progress,
+            )
+
+    @within_lifetime
+    async def download_file(
+        self,
+        key: str,
+        dst: LocalPath,
+        *,
+        update: bool = False,
+        continue_: bool = False,
+        progress: AbstractFileProgress | None = None,
+    ) -> None:
+        """See :meth:`Buckets.download_file`."""
+        path = local_path(dst)
+        with callback_errors():
+            await download_file(
+                self._disk,
+                await self._opened(),
+                key,
+                path,
+                config=self._transfer,
+                update=update,
+                continue_=continue_,
+                progress=progress,
+            )
+
+    @within_lifetime
+    async def upload_dir(
+        self,
+        src: LocalPath,
+        prefix: str = "",
+        *,
+        update: bool = False,
+        filter: Callable[[str], Awaitable[bool]] | None = None,
+        ignore_file_names: AbstractSet[str] = frozenset(),
+        progress: AbstractRecursiveFileProgress | None = None,
+    ) -> None:
+        """See :meth:`Buckets.upload_dir`."""
+        path = local_path(src)
+        _check_names(ignore_file_names)
+        with callback_errors():
+            await upload_tree(
+                self._disk,
+                await self._opened(),
+                path,
+                prefix,
+                config=self._transfer,
+                update=update,
+                filter_=filter,
+                ignore_file_names=ignore_file_names,
+                progress=progress,
+            )
+
+    @within_lifetime
+    async def download_dir(
+        self,
+        prefix: str,
+        dst: LocalPath,
+        *,
+        update: bool = False,
+        continue_: bool = False,
+        filter: Callable[[str], Awaitable[bool]] | None = None,
+        progress: AbstractRecursiveFileProgress | None = None,
+    ) -> None:
+        """See :meth:`Buckets.download_dir`."""
+        path = local_path(dst)
+        with callback_errors():
+            await download_tree(
+                self._disk,
+                await self._opened(),
+                prefix,
+                path,
+                config=self._transfer,
+                update=update,
+                continue_=continue_,
+                filter_=filter,
+                progress=progress,
+            )
+
+
+def _check_names(names: AbstractSet[str]) -> None:
+    if isinstance(names, str):
+        raise TypeError("ignore_file_names is a set of names, not a str")
+    for name in names:
+        if not name or "/" in name:
+            raise IllegalArgumentError(f"ignore_file_names holds {name!r}, which is no file name")
+
+
+@contextmanager
+def callback_errors() -> Iterator[None]:
+    """What a callback raised comes out as it was."""
+    try:
+        yield
+    except events.CallbackRaised as raised:
+        error = raised.error
+    else:
+        return
+    raise error
