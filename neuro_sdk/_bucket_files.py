@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from ._aio import Lifetime, within_lifetime
 from ._core.uri import LocalPath, local_path
 from ._transfer import events
+from ._transfer.copy import copy_blob, copy_tree
 from ._transfer.disk import Disk
 from ._transfer.download import download_file, download_tree
 from ._transfer.upload import upload_file, upload_tree
@@ -128,6 +129,68 @@ class BucketFiles:
                 config=self._transfer,
                 update=update,
                 continue_=continue_,
+                filter_=filter,
+                progress=progress,
+            )
+
+    @within_lifetime
+    async def copy_blob(
+        self,
+        key: str,
+        new: str,
+        *,
+        to: Self | None = None,
+        progress: AbstractFileProgress | None = None,
+    ) -> None:
+        """See :meth:`Buckets.copy_blob`; the copy goes to *new* in this bucket, or in *to*."""
+        await self._copy_blob(key, new, to or self, progress, move=False)
+
+    @within_lifetime
+    async def move_blob(
+        self,
+        key: str,
+        new: str,
+        *,
+        to: Self | None = None,
+        progress: AbstractFileProgress | None = None,
+    ) -> None:
+        """See :meth:`Buckets.move_blob`; the blob goes to *new* in this bucket, or in *to*."""
+        await self._copy_blob(key, new, to or self, progress, move=True)
+
+    async def _copy_blob(
+        self, key: str, new: str, to: Self, progress: AbstractFileProgress | None, *, move: bool
+    ) -> None:
+        with callback_errors():
+            await copy_blob(
+                await self._opened(),
+                await to._opened(),
+                key,
+                new,
+                config=self._transfer,
+                move=move,
+                progress=progress,
+            )
+
+    @within_lifetime
+    async def copy_dir(
+        self,
+        prefix: str,
+        new: str,
+        *,
+        to: Self | None = None,
+        update: bool = False,
+        filter: Callable[[str], Awaitable[bool]] | None = None,
+        progress: AbstractRecursiveFileProgress | None = None,
+    ) -> None:
+        """See :meth:`Buckets.copy_dir`; the copies go below *new* in this bucket, or in *to*."""
+        with callback_errors():
+            await copy_tree(
+                await self._opened(),
+                await (to or self)._opened(),
+                prefix,
+                new,
+                config=self._transfer,
+                update=update,
                 filter_=filter,
                 progress=progress,
             )

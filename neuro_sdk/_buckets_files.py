@@ -112,3 +112,52 @@ class BucketsFiles(abc.ABC):
         await handle.download_dir(
             key, dst, update=update, continue_=continue_, filter=filter, progress=progress
         )
+
+    @within_lifetime
+    async def copy_blob(
+        self, src: BlobPath, dst: BlobPath, *, progress: AbstractFileProgress | None = None
+    ) -> None:
+        """Copy a blob within a bucket or into another, whole or not at all.
+
+        Within a bucket the store copies, where it can; else the bytes pass through this process,
+        a few parts at a time, all of one version. A blob at *dst* is replaced. Raises
+        BlobNotFound, and BlobIsADirectory if either ends in ``/``.
+        """
+        source, key = await self.locate(src)
+        target, new = await self.locate(dst)
+        await source.copy_blob(key, new, to=target, progress=progress)
+
+    @within_lifetime
+    async def move_blob(
+        self, src: BlobPath, dst: BlobPath, *, progress: AbstractFileProgress | None = None
+    ) -> None:
+        """Copy a blob as :meth:`copy_blob` does, then remove it from where it was.
+
+        It is removed only when the copy was looked up and has its size, and its content where
+        the tags of both tell of it; a blob that was replaced meanwhile stays, with BlobChanged.
+        """
+        source, key = await self.locate(src)
+        target, new = await self.locate(dst)
+        await source.move_blob(key, new, to=target, progress=progress)
+
+    @within_lifetime
+    async def copy_dir(
+        self,
+        src: BlobPath,
+        dst: BlobPath,
+        *,
+        update: bool = False,
+        filter: Callable[[str], Awaitable[bool]] | None = None,
+        progress: AbstractRecursiveFileProgress | None = None,
+    ) -> None:
+        """Copy all blobs below a directory below another one, each as :meth:`copy_blob` does.
+
+        With *update* only those that are missing there or older. *filter* and failures as in
+        :meth:`upload_dir`. Within a bucket neither directory may be or hold the other. Raises
+        BlobNotFound if nothing lies below *src*.
+        """
+        source, prefix = await self.locate(src)
+        target, new = await self.locate(dst)
+        await source.copy_dir(
+            prefix, new, to=target, update=update, filter=filter, progress=progress
+        )

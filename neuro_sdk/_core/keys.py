@@ -21,7 +21,9 @@ __all__ = [
     "is_below",
     "key_problem",
     "listable_prefix",
+    "overlap",
     "parents",
+    "tree_prefix",
 ]
 
 # Unicode's White_Space; str.strip() would take four control characters more.
@@ -117,6 +119,23 @@ def listable_prefix(prefix: str) -> str:
 def is_below(key: str, directory: str) -> bool:
     """True if *key* lies in *directory*; ``logs.json`` does not lie in ``logs``."""
     return directory == "" or key.startswith(directory.removesuffix("/") + "/")
+
+
+def overlap(one: str, other: str) -> bool:
+    """True if two directories are one, or one lies below the other."""
+    return any(is_below(f"{a.removesuffix('/')}/", b) for a, b in ((one, other), (other, one)))
+
+
+def tree_prefix(directory: str, rules: KeyRules, *, bucket: str) -> str:
+    """What the keys below *directory* begin with: nothing, or a text that ends in a slash.
+
+    The slash is what keeps ``logs.json`` and ``logs2/`` out of ``logs``. Raises InvalidKey.
+    """
+    if not directory:
+        return ""
+    prefix = directory.removesuffix("/") + "/"
+    check_key(prefix, rules, bucket=bucket, marker=True)
+    return prefix
 
 
 def parents(key: str) -> Iterator[str]:

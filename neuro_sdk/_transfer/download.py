@@ -12,7 +12,7 @@ from yarl import URL
 
 from .._aio import batches
 from .._core.config import TransferConfig
-from .._core.keys import check_key, key_problem
+from .._core.keys import check_key, key_problem, tree_prefix
 from .._core.landing import Collisions, landing_path
 from .._core.models import BlobObject, BucketEntry
 from .._core.plan import Action, Side, plan_download
@@ -39,12 +39,12 @@ from .disk import (
     make_folders,
     stat_many,
 )
-from .events import FileEvents, Folder, TreeEvents, ask
+from .events import FileEvents, Folder, TreeEvents
 from .pool import Job, run_bounded
 from .report import Report
-from .walk import Filter
+from .steps import Doing, Filter, Step, Wanted
 
-__all__ = ["download_file", "download_tree"]
+__all__ = ["Download", "download_file", "download_tree", "list_tree"]
 
 _OVERLAP = 64 << 10  # read again before appending, to see that both are the same blob
 _BATCH = 256
@@ -191,39 +191,18 @@ async def download_tree(
     progress: AbstractRecursiveFileProgress | None,
 ) -> None:
     """Bring everything below *prefix* to *root*; see Buckets.download_dir."""
-    bucket = provider.bucket
-    name = bucket.name or bucket.id
-    directory = prefix.removesuffix("/")
-    if directory:
-        prefix = directory + "/"
-        check_key(prefix, provider.rules, bucket=name, marker=True)
-    async with aclosing(provider.list(prefix, recursive=True)) as listing:
-        first = await anext(listing, None)
-        if first is None and directory:
-            await _refuse_missing(provider, directory)
-        base = await disk.run(root, _made_destination, str(root))
-        tree = TreeEvents(
-            progress,
-            lambda path: bucket.blob_url(prefix + path),
-            lambda path: _landing_url(f"{base}/{path}"),
-        )
-        download = _Download(
-            _Fetch(disk, provider, config, continue_),
-            disk,
-            provider,
-            base,
-            prefix,
-            tree,
-            Report("downloaded", name),
-            filter_,
-            Collisions(await disk.run(root, ignores_case, str(root))),
-            partial(plan_download, update=update, continue_=continue_, grain=provider.grain),
-            needs_target=update or continue_,
-        )
-        async with aclosing(_chain(first, listing)) as entries:
-            await run_bounded(config.concurrency, download.jobs(entries))
-    tree.finish()
-    download.report.conclude()
+    choose = partial(plan_download, update=update, continue_=continue_, grain=provider.grain)
+    download = Download(
+        disk,
+        provider,
+        prefix,
+        root,
+        config=config,
+        choose=choose if update or continue_ else None,
+        continue_=continue_,
+        filter_=filter_,
+    )
+    await download.run(download.steps(), progress)
 
 
 def _made_destination(root: str) -> str:
@@ -233,6 +212,12 @@ def _made_destination(root: str) -> str:
     return root.rstrip("/")
 
 
+def _ignores_case(folder: str) -> bool:
+    while not os.path.isdir(folder) and folder != os.path.dirname(folder):
+        folder = os.path.dirname(folder)
+    return ignores_case(folder)
+
+
 def _landing_url(path: str) -> URL:
     try:
         return file_url(path)
@@ -240,147 +225,173 @@ def _landing_url(path: str) -> URL:
         return file_url(path.encode(errors="replace").decode())
 
 
-async def _refuse_missing(provider: Provider, directory: str) -> None:
-    name = provider.bucket.name or provider.bucket.id
-    try:
-        await provider.head(directory)
-    except BlobNotFound:
-        raise BlobNotFound("nothing lies below this key", bucket=name, key=directory) from None
-    raise BlobNotADirectory(
-        "a blob, not a directory; use download_file", bucket=name, key=directory
-    )
+class Download:
+    """The blobs below *prefix* on their way to *root*.
 
+    *choose* decides about what is there already; without it all is fetched.
+    """
 
-async def _chain(
-    first: BucketEntry | None, rest: AsyncIterator[BucketEntry]
-) -> AsyncGenerator[BucketEntry, None]:
-    if first is not None:
-        yield first
-    async for entry in rest:
-        yield entry
-
-
-class _Download:
-    """Turns a listing, in the order of its keys, into jobs."""
+    skipped = "the file is not older"
 
     def __init__(
         self,
-        fetch: _Fetch,
         disk: Disk,
         provider: Provider,
-        base: str,
         prefix: str,
-        tree: TreeEvents,
-        report: Report,
-        filter_: Filter | None,
-        collisions: Collisions,
-        plan: Callable[[Side, Side | None], Action],
+        root: Path,
         *,
-        needs_target: bool,
+        config: TransferConfig,
+        choose: Callable[[Side, Side | None], Action] | None,
+        continue_: bool,
+        filter_: Filter | None,
     ) -> None:
-        self._fetch = fetch
-        self._disk = disk
-        self._provider = provider
-        self._base = base
-        self._prefix = prefix
-        self._tree = tree
-        self.report = report
-        self._filter = filter_
-        self._collisions = collisions
-        self._plan = plan
-        self._needs_target = needs_target
-        self._wanted: list[tuple[str, bool]] = []
+        self.disk = disk
+        self.provider = provider
+        self.root = root
+        self.name = provider.bucket.name or provider.bucket.id
+        self.prefix = tree_prefix(prefix, provider.rules, bucket=self.name)
+        self.config = config
+        self.filter = filter_
+        self._choose = choose
+        self._fetch = _Fetch(disk, provider, config, continue_)
+        self._base = str(root).rstrip("/")
         self._made: list[tuple[str, NeuroError | None]] = []
 
-    async def jobs(self, entries: AsyncIterator[BucketEntry]) -> AsyncGenerator[Job, None]:
-        self._tree.enter("")
-        async with aclosing(batches(entries, _BATCH)) as groups:
+    def listing(self) -> AsyncGenerator[BucketEntry, None]:
+        """All below the prefix; BlobNotFound or BlobNotADirectory if that is nothing."""
+        return list_tree(self.provider, self.prefix, instead="download_file")
+
+    async def ignores_case(self) -> bool:
+        """Whether the disk of the destination, which need not be there yet, ignores case."""
+        return await self.disk.run(self.root, _ignores_case, str(self.root))
+
+    async def steps(self) -> AsyncGenerator[Step[BlobObject], None]:
+        """What is to be done, decided path by path in the order of the keys."""
+        wanted = Wanted(self.filter)
+        collisions = Collisions(await self.ignores_case())
+        async with (
+            aclosing(self.listing()) as entries,
+            aclosing(batches(entries, _BATCH)) as groups,
+        ):
             async for batch in groups:
                 problems = [self._problem(entry.key) for entry in batch]
                 known = await self._known(batch, problems)
                 for entry, problem in zip(batch, problems, strict=True):
+                    assert isinstance(entry, BlobObject)
                     path = self._path(entry)
-                    job = await self._job(entry, path, problem, known.get(path))
-                    if job is not None:
-                        yield job
+                    if path == "":
+                        continue
+                    if not await wanted.wants(path):
+                        yield Step(path, entry, Action.SKIP, entry.size, left_out=True)
+                        continue
+                    yield self._step(entry, path, problem, collisions, known.get(path))
+
+    def _step(
+        self,
+        entry: BlobObject,
+        path: str,
+        problem: InvalidKey | None,
+        collisions: Collisions,
+        known: Side | None,
+    ) -> Step[BlobObject]:
+        try:
+            if problem is not None:
+                raise problem
+            collisions.add(tuple(path.removesuffix("/").split("/")))
+        except NeuroError as error:
+            return Step(path, entry, error=error)
+        if path.endswith("/"):
+            return Step(path, entry)
+        action = self._choose(_side(entry), known) if self._choose is not None else Action.COPY
+        reason = self.skipped if action is Action.SKIP else ""
+        return Step(path, entry, action, entry.size, reason)
 
     async def _known(
         self, batch: list[BucketEntry], problems: list[InvalidKey | None]
     ) -> Mapping[str, Side | None]:
         """What is at the destinations of a batch, by path, where that is asked for."""
-        if not self._needs_target:
+        if self._choose is None:
             return {}
         pairs = zip(batch, problems, strict=True)
         paths = [self._path(entry) for entry, problem in pairs if problem is None]
         targets = [f"{self._base}/{path}" for path in paths]
-        sides = await self._disk.run(self._base, stat_many, targets)
+        sides = await self.disk.run(self._base, stat_many, targets)
         return dict(zip(paths, sides, strict=True))
 
     def _path(self, entry: BucketEntry) -> str:
-        return entry.key[len(self._prefix) :]
+        return entry.key[len(self.prefix) :]
 
     def _problem(self, key: str) -> InvalidKey | None:
         """Why *key* cannot be fetched or would not land below the destination."""
-        name = self._provider.bucket.name or self._provider.bucket.id
-        problem = key_problem(key, self._provider.rules)
+        problem = key_problem(key, self.provider.rules)
         if problem is not None:
-            return InvalidKey(f"the key {problem}", bucket=name, key=key)
+            return InvalidKey(f"the key {problem}", bucket=self.name, key=key)
         try:
-            landing_path(key, self._prefix, windows=_WINDOWS, bucket=name)
+            landing_path(key, self.prefix, windows=_WINDOWS, bucket=self.name)
         except InvalidKey as error:
             return error
         return None
 
-    async def _job(
-        self, entry: BucketEntry, path: str, problem: InvalidKey | None, known: Side | None
-    ) -> Job | None:
-        assert isinstance(entry, BlobObject)
-        if path == "" or not await self._is_wanted(path):
-            return None
+    async def run(
+        self,
+        steps: AsyncGenerator[Step[BlobObject], None],
+        progress: AbstractRecursiveFileProgress | None,
+    ) -> None:
+        """Do the *steps*; raise TransferError if any of them failed.
+
+        The destination is made when the first step is there, so a source that is missing
+        leaves nothing behind.
+        """
+        bucket, prefix = self.provider.bucket, self.prefix
+        tree = TreeEvents(
+            progress,
+            lambda path: bucket.blob_url(prefix + path),
+            lambda path: _landing_url(f"{self._base}/{path}"),
+        )
+        doing = Doing(tree, Report("downloaded", self.name))
+        await run_bounded(self.config.concurrency, self._jobs(steps, doing))
+        doing.conclude()
+
+    async def _jobs(
+        self, steps: AsyncGenerator[Step[BlobObject], None], doing: Doing
+    ) -> AsyncGenerator[Job, None]:
+        self._made.clear()
+        async with aclosing(steps):
+            first = await anext(steps, None)
+            await self.disk.run(self.root, _made_destination, str(self.root))
+            doing.tree.enter("")
+            async with aclosing(_chain(first, steps)) as all_steps:
+                async for step in all_steps:
+                    job = None if step.left_out else await self._job(step, doing)
+                    if job is not None:
+                        yield job
+
+    async def _job(self, step: Step[BlobObject], doing: Doing) -> Job | None:
+        path = step.path
         above = path[: path.rfind("/") + 1]
         try:
-            if problem is not None:
-                if above and self._problem(self._prefix + above) is None:
-                    self._tree.enter(above)
-                raise problem
-            self._collisions.add(tuple(path.removesuffix("/").split("/")))
-            folder = await self._make(above)
+            if step.error is not None:
+                if above and self._problem(self.prefix + above) is None:
+                    doing.tree.enter(above)
+                raise step.error
+            folder = await self._make(above, doing)
         except NeuroError as error:
-            self._fail(path, error)
+            doing.fail(path, error)
             return None
-        if path.endswith("/"):
+        if step.action is None or step.action is Action.SKIP:
             return None
-        action = self._plan(_side(entry), known)
-        if action is Action.SKIP:
-            return None
-        self._tree.begin(folder)
-        return partial(self._run, entry, path, action, folder)
+        doing.tree.begin(folder)
+        return partial(doing.run, path, folder, partial(self._file, step, step.action, doing))
 
-    async def _is_wanted(self, path: str) -> bool:
-        if self._filter is None:
-            return True
-        while self._wanted and not path.startswith(self._wanted[-1][0]):
-            self._wanted.pop()
-        if self._wanted and not self._wanted[-1][1]:
-            return False
-        known = self._wanted[-1][0] if self._wanted else ""
-        while (slash := path.find("/", len(known))) >= 0:
-            known = path[: slash + 1]
-            wanted = await ask(self._filter, known)
-            self._wanted.append((known, wanted))
-            if not wanted:
-                return False
-        return path.endswith("/") or await ask(self._filter, path)
-
-    async def _make(self, path: str) -> Folder:
-        folder = self._tree.enter(path)
+    async def _make(self, path: str, doing: Doing) -> Folder:
+        folder = doing.tree.enter(path)
         while self._made and not path.startswith(self._made[-1][0]):
             self._made.pop()
         if not self._made or self._made[-1][0] != path:
             failed: NeuroError | None = None
             local = f"{self._base}/{path}"
             try:
-                await self._disk.run(local, make_folder, local, self._base or "/")
+                await self.disk.run(local, make_folder, local, self._base or "/")
             except NeuroError as error:
                 failed = error
             self._made.append((path, failed))
@@ -389,15 +400,40 @@ class _Download:
             raise broken
         return folder
 
-    async def _run(self, blob: BlobObject, path: str, action: Action, folder: Folder) -> None:
-        try:
-            events = self._tree.file(path)
-            await self._fetch.file(blob, f"{self._base}/{path}", action, events)
-            self.report.done += 1
-        except NeuroError as error:
-            self._fail(path, error)
-        self._tree.end(folder)
+    async def _file(self, step: Step[BlobObject], action: Action, doing: Doing) -> None:
+        events = doing.tree.file(step.path)
+        await self._fetch.file(step.source, f"{self._base}/{step.path}", action, events)
+        doing.report.done += 1
 
-    def _fail(self, path: str, error: NeuroError) -> None:
-        self._tree.fail(path, str(error))
-        self.report.fail(path, error)
+
+async def list_tree(
+    provider: Provider, prefix: str, *, instead: str
+) -> AsyncGenerator[BucketEntry, None]:
+    """All below *prefix*, "" or a text that ends in a slash.
+
+    BlobNotFound if that is nothing, BlobNotADirectory with a hint at the verb *instead* if it
+    is a blob. An empty bucket is an empty directory.
+    """
+    empty = True
+    async with aclosing(provider.list(prefix, recursive=True)) as listing:
+        async for entry in listing:
+            empty = False
+            yield entry
+    if empty and prefix:
+        name, directory = provider.bucket.name or provider.bucket.id, prefix.removesuffix("/")
+        try:
+            await provider.head(directory)
+        except BlobNotFound:
+            raise BlobNotFound("nothing lies below this key", bucket=name, key=directory) from None
+        raise BlobNotADirectory(
+            f"a blob, not a directory; use {instead}", bucket=name, key=directory
+        )
+
+
+async def _chain(
+    first: Step[BlobObject] | None, rest: AsyncIterator[Step[BlobObject]]
+) -> AsyncGenerator[Step[BlobObject], None]:
+    if first is not None:
+        yield first
+    async for step in rest:
+        yield step

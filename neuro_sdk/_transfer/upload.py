@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
 from .._core.config import TransferConfig
-from .._core.keys import check_key, key_problem
+from .._core.keys import check_key, key_problem, tree_prefix
 from .._core.models import BucketEntry
 from .._core.plan import Action, Side, plan_upload
 from .._core.uri import file_url
@@ -18,17 +18,17 @@ from ..errors import (
     BlobNotFound,
     InvalidKey,
     LocalNotADirectory,
-    NeuroError,
 )
 from ..progress import AbstractFileProgress, AbstractRecursiveFileProgress
 from ..protocols import Provider
 from .disk import Disk, Source
-from .events import FileEvents, Folder, TreeEvents
+from .events import FileEvents, TreeEvents
 from .pool import Job, run_bounded
 from .report import Report
-from .walk import Filter, Found, Kind, walk
+from .steps import Doing, Filter, Step
+from .walk import Found, Kind, walk
 
-__all__ = ["upload_file", "upload_tree"]
+__all__ = ["Cursor", "Upload", "upload_file", "upload_tree"]
 
 _HELD = 4096
 
@@ -124,103 +124,142 @@ async def upload_tree(
     progress: AbstractRecursiveFileProgress | None,
 ) -> None:
     """Put everything below *root* under *prefix*; see Buckets.upload_dir."""
-    bucket = provider.bucket
-    name = bucket.name or bucket.id
-    if prefix:
-        prefix = prefix.removesuffix("/") + "/"
-        check_key(prefix, provider.rules, bucket=name, marker=True)
-    if not await disk.run(root, _is_folder, root):
-        raise LocalNotADirectory(f"a file, not a folder: {str(root)!r}")
-    base = str(root).rstrip("/")
-    tree = TreeEvents(
-        progress,
-        lambda path: file_url(f"{base}/{path}"),
-        lambda path: bucket.blob_url(prefix + path),
+    upload = Upload(
+        disk,
+        provider,
+        root,
+        prefix,
+        config=config,
+        choose=partial(plan_upload, update=True) if update else None,
+        filter_=filter_,
+        ignore_file_names=ignore_file_names,
     )
-    found = walk(disk, root, filter_=filter_, ignore_file_names=ignore_file_names)
-    upload = _Upload(disk, provider, prefix, config, tree, Report("uploaded", name))
-    async with aclosing(found), aclosing(provider.list(prefix, recursive=True)) as entries:
-        target = _Cursor(entries) if update else None
-        await run_bounded(config.concurrency, upload.jobs(found, target))
-    tree.finish()
-    upload.report.conclude()
+    await upload.check()
+    await upload.run(upload.steps(), progress)
 
 
 def _is_folder(path: Path) -> bool:
     return path.stat().st_mode & 0o170000 == 0o040000
 
 
-class _Upload:
+class Upload:
+    """The tree below *root* on its way under *prefix*.
+
+    *choose* decides about what is there already; without it all is sent.
+    """
+
+    skipped = "the blob is not older"
+
     def __init__(
         self,
         disk: Disk,
         provider: Provider,
+        root: Path,
         prefix: str,
+        *,
         config: TransferConfig,
-        tree: TreeEvents,
-        report: Report,
+        choose: Callable[[Side, Side | None], Action] | None,
+        filter_: Filter | None,
+        ignore_file_names: AbstractSet[str],
     ) -> None:
-        self._disk = disk
-        self._provider = provider
-        self._prefix = prefix
-        self._config = config
-        self._tree = tree
-        self.report = report
+        self.disk = disk
+        self.provider = provider
+        self.root = root
+        self.name = provider.bucket.name or provider.bucket.id
+        self.prefix = tree_prefix(prefix, provider.rules, bucket=self.name)
+        self.config = config
+        self.filter = filter_
+        self.ignore_file_names = ignore_file_names
+        self._choose = choose
 
-    async def jobs(
-        self, tree: AsyncIterator[Found], target: _Cursor | None
-    ) -> AsyncGenerator[Job, None]:
-        async for found in tree:
-            if found.kind is Kind.PROBLEM:
-                assert found.error is not None
-                self._fail(found.path, found.error)
-                continue
-            key = self._prefix + found.path
-            is_folder = found.kind is not Kind.FILE
-            folder = self._tree.enter(
-                found.path if is_folder else found.path[: found.path.rfind("/") + 1]
+    async def check(self) -> None:
+        """Raise LocalNotFound or LocalNotADirectory unless *root* is a folder."""
+        if not await self.disk.run(self.root, _is_folder, self.root):
+            raise LocalNotADirectory(f"a file, not a folder: {str(self.root)!r}")
+
+    def walk(self) -> AsyncGenerator[Found, None]:
+        """What is wanted of the tree."""
+        return walk(
+            self.disk,
+            self.root,
+            filter_=self.filter,
+            ignore_file_names=self.ignore_file_names,
+        )
+
+    async def steps(self) -> AsyncGenerator[Step[Found], None]:
+        """What is to be done, decided path by path."""
+        listing = self.provider.list(self.prefix, recursive=True)
+        async with aclosing(self.walk()) as tree, aclosing(listing) as entries:
+            target = Cursor(entries) if self._choose is not None else None
+            async for found in tree:
+                yield await self._step(found, target)
+
+    async def _step(self, found: Found, target: Cursor | None) -> Step[Found]:
+        path, key = found.path, self.prefix + found.path
+        if found.kind is Kind.PROBLEM:
+            return Step(path, found, error=found.error)
+        if found.kind is Kind.FOLDER or key == "":
+            return Step(path, found)
+        problem = key_problem(key, self.provider.rules)
+        if problem is not None:
+            return Step(
+                path, found, error=InvalidKey(f"the key {problem}", bucket=self.name, key=key)
             )
-            if found.kind is Kind.FOLDER or key == "":
-                continue
-            problem = key_problem(key, self._provider.rules)
-            if problem is not None:
-                error = InvalidKey(f"the key {problem}", bucket=self._provider.bucket.name, key=key)
-                self._fail(found.path, error)
-                continue
-            known = await target.find(key) if target is not None else None
-            if found.kind is Kind.EMPTY_FOLDER:
-                if known is None:
-                    self._tree.begin(folder)
-                    put = partial(self._provider.put, key, b"")
-                    yield partial(self._run, found.path, folder, put)
-                continue
-            if known is not None:
-                assert found.side is not None
-                if plan_upload(found.side, known, update=True) is Action.SKIP:
-                    continue
-            self._tree.begin(folder)
-            yield partial(self._run, found.path, folder, partial(self._file, found, key))
+        known = await target.find(key) if target is not None else None
+        if found.kind is Kind.EMPTY_FOLDER:
+            return Step(path, found, Action.COPY if known is None else None)
+        assert found.side is not None
+        action = self._choose(found.side, known) if self._choose is not None else Action.COPY
+        reason = self.skipped if action is Action.SKIP else ""
+        return Step(path, found, action, found.side.size, reason)
 
-    async def _file(self, found: Found, key: str) -> None:
-        events = self._tree.file(found.path)
-        await _send(self._disk, self._provider, found.local, key, events, self._config)
-        self.report.done += 1
-
-    async def _run(
-        self, path: str, folder: Folder, work: Callable[[], Coroutine[None, None, None]]
+    async def run(
+        self,
+        steps: AsyncGenerator[Step[Found], None],
+        progress: AbstractRecursiveFileProgress | None,
     ) -> None:
-        try:
-            await work()
-        except NeuroError as error:
-            self._fail(path, error)
-        self._tree.end(folder)
+        """Do the *steps*; raise TransferError if any of them failed."""
+        bucket, prefix, base = self.provider.bucket, self.prefix, str(self.root).rstrip("/")
+        tree = TreeEvents(
+            progress,
+            lambda path: file_url(f"{base}/{path}"),
+            lambda path: bucket.blob_url(prefix + path),
+        )
+        doing = Doing(tree, Report("uploaded", self.name))
+        await run_bounded(self.config.concurrency, self._jobs(steps, doing))
+        doing.conclude()
 
-    def _fail(self, path: str, error: NeuroError) -> None:
-        self._tree.fail(path, str(error))
-        self.report.fail(path, error)
+    async def _jobs(
+        self, steps: AsyncGenerator[Step[Found], None], doing: Doing
+    ) -> AsyncGenerator[Job, None]:
+        async with aclosing(steps):
+            async for step in steps:
+                path, found = step.path, step.source
+                if found.kind is Kind.PROBLEM:
+                    assert step.error is not None
+                    doing.fail(path, step.error)
+                    continue
+                folder = doing.tree.enter(path[: path.rfind("/") + 1])
+                if step.error is not None:
+                    doing.fail(path, step.error)
+                    continue
+                if step.action is None or step.action is Action.SKIP:
+                    continue
+                doing.tree.begin(folder)
+                key = self.prefix + path
+                if found.kind is Kind.EMPTY_FOLDER:
+                    work = partial(self.provider.put, key, b"")
+                else:
+                    work = partial(self._file, found, key, doing)
+                yield partial(doing.run, path, folder, work)
+
+    async def _file(self, found: Found, key: str, doing: Doing) -> None:
+        events = doing.tree.file(found.path)
+        await _send(self.disk, self.provider, found.local, key, events, self.config)
+        doing.report.done += 1
 
 
-class _Cursor:
+class Cursor:
     """Finds keys, asked for in their order, in a listing that is sorted in one of two ways.
 
     Most stores sort by the text of keys; some sort part by part, as folders on a disk are

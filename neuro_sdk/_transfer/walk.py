@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat as modes
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -16,10 +16,9 @@ from .._core.plan import Side
 from ..errors import LocalError, local_error
 from .disk import Disk, is_partial, to_side
 from .events import ask
+from .steps import Filter
 
-__all__ = ["Filter", "Found", "Kind", "walk"]
-
-Filter = Callable[[str], Awaitable[bool]]
+__all__ = ["Found", "Kind", "walk"]
 
 
 class Kind(Enum):

@@ -1,0 +1,91 @@
+"""What a tree operation does with one path, and how its steps are carried out.
+
+Deciding and doing are apart: a transfer does each step as it is decided, a plan keeps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from .._core.plan import Action
+from ..errors import NeuroError
+from .events import Folder, TreeEvents, ask
+from .report import Report
+
+__all__ = ["Doing", "Filter", "Step", "Wanted"]
+
+S = TypeVar("S")
+
+Filter = Callable[[str], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[S]):
+    """One path of a tree, relative, with a slash at its end for a folder.
+
+    ``action`` is None for a folder that moves no bytes. ``reason`` says why something is
+    skipped, ``error`` why it cannot be done. ``left_out`` marks what the caller excluded.
+    """
+
+    path: str
+    source: S
+    action: Action | None = None
+    size: int = 0
+    reason: str = ""
+    error: NeuroError | None = field(default=None, compare=False)
+    left_out: bool = False
+
+
+class Wanted:
+    """The caller's filter for paths in the order of a listing; a folder is asked for once."""
+
+    def __init__(self, filter_: Filter | None) -> None:
+        self._filter = filter_
+        self._known: list[tuple[str, bool]] = []
+
+    async def wants(self, path: str) -> bool:
+        """False for what the filter turns down and for all below such a folder."""
+        if self._filter is None:
+            return True
+        while self._known and not path.startswith(self._known[-1][0]):
+            self._known.pop()
+        if self._known and not self._known[-1][1]:
+            return False
+        known = self._known[-1][0] if self._known else ""
+        while (slash := path.find("/", len(known))) >= 0:
+            known = path[: slash + 1]
+            wanted = await ask(self._filter, known)
+            self._known.append((known, wanted))
+            if not wanted:
+                return False
+        return path.endswith("/") or await ask(self._filter, path)
+
+
+class Doing:
+    """The events of a tree, and what became of its files."""
+
+    def __init__(self, tree: TreeEvents, report: Report) -> None:
+        self.tree = tree
+        self.report = report
+
+    def fail(self, path: str, error: NeuroError) -> None:
+        """Note and tell that *path* failed; raises *error* if the others would as well."""
+        self.tree.fail(path, str(error))
+        self.report.fail(path, error)
+
+    async def run(
+        self, path: str, folder: Folder, work: Callable[[], Coroutine[None, None, None]]
+    ) -> None:
+        """Do the *work* on a file of *folder*, which was begun; an error is noted."""
+        try:
+            await work()
+        except NeuroError as error:
+            self.fail(path, error)
+        self.tree.end(folder)
+
+    def conclude(self) -> None:
+        """All is done: leave the folders, raise TransferError if anything failed."""
+        self.tree.finish()
+        self.report.conclude()
