@@ -13,6 +13,7 @@ from ._transfer import events
 from ._transfer.copy import copy_blob, copy_tree
 from ._transfer.disk import Disk
 from ._transfer.download import download_file, download_tree
+from ._transfer.sync import SyncDown, SyncUp
 from ._transfer.upload import upload_file, upload_tree
 from .errors import IllegalArgumentError
 from .progress import AbstractFileProgress, AbstractRecursiveFileProgress
@@ -194,6 +195,60 @@ class BucketFiles:
                 filter_=filter,
                 progress=progress,
             )
+
+    @within_lifetime
+    async def sync_up(
+        self,
+        src: LocalPath,
+        prefix: str = "",
+        *,
+        delete: bool = False,
+        max_delete: int | None = 1000,
+        filter: Callable[[str], Awaitable[bool]] | None = None,
+        ignore_file_names: AbstractSet[str] = frozenset(),
+        progress: AbstractRecursiveFileProgress | None = None,
+    ) -> None:
+        """See :meth:`Buckets.sync_up`."""
+        path = local_path(src)
+        _check_names(ignore_file_names)
+        with callback_errors():
+            sync = SyncUp(
+                self._disk,
+                await self._opened(),
+                path,
+                prefix,
+                config=self._transfer,
+                filter_=filter,
+                ignore_file_names=ignore_file_names,
+            )
+            await sync.run(progress, delete=delete, max_delete=max_delete)
+
+    @within_lifetime
+    async def sync_down(
+        self,
+        prefix: str,
+        dst: LocalPath,
+        *,
+        delete: bool = False,
+        max_delete: int | None = 1000,
+        filter: Callable[[str], Awaitable[bool]] | None = None,
+        ignore_file_names: AbstractSet[str] = frozenset(),
+        progress: AbstractRecursiveFileProgress | None = None,
+    ) -> None:
+        """See :meth:`Buckets.sync_down`."""
+        path = local_path(dst)
+        _check_names(ignore_file_names)
+        with callback_errors():
+            sync = SyncDown(
+                self._disk,
+                await self._opened(),
+                prefix,
+                path,
+                config=self._transfer,
+                filter_=filter,
+                ignore_file_names=ignore_file_names,
+            )
+            await sync.run(progress, delete=delete, max_delete=max_delete)
 
 
 def _check_names(names: AbstractSet[str]) -> None:

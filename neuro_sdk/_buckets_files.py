@@ -161,3 +161,66 @@ class BucketsFiles(abc.ABC):
         await source.copy_dir(
             prefix, new, to=target, update=update, filter=filter, progress=progress
         )
+
+    @within_lifetime
+    async def sync_up(
+        self,
+        src: LocalPath,
+        dst: BlobPath,
+        *,
+        delete: bool = False,
+        max_delete: int | None = 1000,
+        filter: Callable[[str], Awaitable[bool]] | None = None,
+        ignore_file_names: AbstractSet[str] = frozenset(),
+        progress: AbstractRecursiveFileProgress | None = None,
+    ) -> None:
+        """Make a directory of a bucket like a local folder.
+
+        As :meth:`upload_dir`, but files are skipped whose blob has their size and is not older.
+        With *delete* blobs that have no file are removed when all files were uploaded without a
+        failure. Raises DeletionRefused, with nothing touched, if the folder holds no file that
+        is wanted, or if more than *max_delete* blobs would go. What *filter* and ignore files
+        exclude is neither uploaded nor removed; the filter is asked for it by its path below
+        *dst*. A *progress* that is an AbstractDeleteProgress too is told what is removed.
+        """
+        handle, key = await self.locate(dst)
+        await handle.sync_up(
+            src,
+            key,
+            delete=delete,
+            max_delete=max_delete,
+            filter=filter,
+            ignore_file_names=ignore_file_names,
+            progress=progress,
+        )
+
+    @within_lifetime
+    async def sync_down(
+        self,
+        src: BlobPath,
+        dst: LocalPath,
+        *,
+        delete: bool = False,
+        max_delete: int | None = 1000,
+        filter: Callable[[str], Awaitable[bool]] | None = None,
+        ignore_file_names: AbstractSet[str] = frozenset(),
+        progress: AbstractRecursiveFileProgress | None = None,
+    ) -> None:
+        """Make a local folder like a directory of a bucket.
+
+        As :meth:`download_dir`, but blobs are skipped whose file has their size and is not
+        older. *delete*, *max_delete*, *filter* and *progress* as in :meth:`sync_up`, for files
+        that have no blob; folders that this empties go too. Links, pipes, sockets and devices
+        in *dst* are never removed, nor is what the files called *ignore_file_names* in *dst*
+        exclude.
+        """
+        handle, key = await self.locate(src)
+        await handle.sync_down(
+            key,
+            dst,
+            delete=delete,
+            max_delete=max_delete,
+            filter=filter,
+            ignore_file_names=ignore_file_names,
+            progress=progress,
+        )

@@ -16,6 +16,7 @@
     ├── ConflictError
     │   ├── NameTaken (FileExistsError)    the name is in use
     │   ├── BucketNotEmpty (OSError)       blobs remain and removal was not forced
+    │   ├── DeletionRefused                a synchronisation would remove too much
     │   └── KeyConflict (FileExistsError)  the store cannot hold ``a`` and ``a/b`` at once
     ├── BlobIsADirectory (IsADirectoryError)
     ├── BlobNotADirectory (NotADirectoryError)
@@ -60,6 +61,7 @@ __all__ = [
     "ClientStateError",
     "ConfigError",
     "ConflictError",
+    "DeletionRefused",
     "ForkedProcessError",
     "IllegalArgumentError",
     "InvalidKey",
@@ -180,6 +182,10 @@ class NameTaken(ConflictError, FileExistsError):
 
 class BucketNotEmpty(ConflictError, OSError):
     """Blobs remain in the bucket and their removal was not asked for."""
+
+
+class DeletionRefused(ConflictError):
+    """A synchronisation would remove all or more than allowed; nothing was touched."""
 
 
 class KeyConflict(ConflictError, FileExistsError):

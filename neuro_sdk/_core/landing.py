@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..errors import InvalidKey, KeyConflict
 
-__all__ = ["Collisions", "landing_path"]
+__all__ = ["Collisions", "folded", "landing_path"]
 
 _WINDOWS_FORBIDDEN = frozenset('\\:<>"|?*') | {chr(code) for code in range(32)}
 _WINDOWS_DEVICES = frozenset(
@@ -66,6 +66,11 @@ def _windows_problem(segment: str) -> str | None:
     return None
 
 
+def folded(path: str) -> str:
+    """The same text for all paths that are one file on a disk that ignores case."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
+
+
 class Collisions:
     """Finds different paths that are one file on a disk that ignores case.
 
@@ -81,8 +86,7 @@ class Collisions:
         if self._seen is None:
             return
         path = "/".join(segments)
-        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
-        first = self._seen.setdefault(folded, path)
+        first = self._seen.setdefault(folded(path), path)
         if first != path:
             raise KeyConflict(
                 f"{path!r} and {first!r} would be one file on this disk, which ignores case",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-__all__ = ["Action", "Side", "plan_download", "plan_upload"]
+__all__ = ["Action", "Side", "deletion_problem", "plan_download", "plan_sync", "plan_upload"]
 
 _EXACT = timedelta(0)
 
@@ -20,6 +20,8 @@ class Action(Enum):
     """Move only what lies past the end of the destination."""
     SKIP = "skip"
     """Leave the destination as it is."""
+    REMOVE = "remove"
+    """Take away what the destination has and the source has not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +59,7 @@ def plan_download(
     """
     if target is None or not (update or continue_):
         return Action.COPY
-    latest = source.modified_at
-    if latest is not None and grain > _EXACT:
-        latest += grain
-    if not _not_older(target.modified_at, latest):
+    if not _not_older(target.modified_at, _latest(source, grain)):
         return Action.COPY
     if continue_:
         if 0 < target.size < source.size:
@@ -70,6 +69,34 @@ def plan_download(
         if target.size < source.size:
             return Action.COPY
     return Action.SKIP if update else Action.COPY
+
+
+def plan_sync(source: Side, target: Side | None, *, grain: timedelta = _EXACT) -> Action:
+    """SKIP what is as large at the destination and certainly not older, else COPY."""
+    if target is None or target.size != source.size:
+        return Action.COPY
+    same = _not_older(target.modified_at, _latest(source, grain))
+    return Action.SKIP if same else Action.COPY
+
+
+def deletion_problem(*, extras: int, max_delete: int | None, source_empty: bool) -> str | None:
+    """Why a synchronisation must not remove that many, or None if it may."""
+    if source_empty:
+        return (
+            "the source holds no file, and with delete=True all at the destination would go; "
+            "to mean that, remove it with blob_rm or by hand"
+        )
+    if max_delete is not None and extras > max_delete:
+        return (
+            f"more than {max_delete} would be removed at the destination; look at the plan of the "
+            "synchronisation, then say max_delete with a number, or None for no limit"
+        )
+    return None
+
+
+def _latest(source: Side, grain: timedelta) -> datetime | None:
+    moment = source.modified_at
+    return moment + grain if moment is not None and grain > _EXACT else moment
 
 
 def _not_older(mine: datetime | None, other: datetime | None) -> bool:

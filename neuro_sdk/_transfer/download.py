@@ -231,8 +231,6 @@ class Download:
     *choose* decides about what is there already; without it all is fetched.
     """
 
-    skipped = "the file is not older"
-
     def __init__(
         self,
         disk: Disk,
@@ -242,6 +240,7 @@ class Download:
         *,
         config: TransferConfig,
         choose: Callable[[Side, Side | None], Action] | None,
+        skipped: str = "the file there is not older",
         continue_: bool,
         filter_: Filter | None,
     ) -> None:
@@ -253,6 +252,7 @@ class Download:
         self.config = config
         self.filter = filter_
         self._choose = choose
+        self._skipped = skipped
         self._fetch = _Fetch(disk, provider, config, continue_)
         self._base = str(root).rstrip("/")
         self._made: list[tuple[str, NeuroError | None]] = []
@@ -303,7 +303,7 @@ class Download:
         if path.endswith("/"):
             return Step(path, entry)
         action = self._choose(_side(entry), known) if self._choose is not None else Action.COPY
-        reason = self.skipped if action is Action.SKIP else ""
+        reason = self._skipped if action is Action.SKIP else ""
         return Step(path, entry, action, entry.size, reason)
 
     async def _known(

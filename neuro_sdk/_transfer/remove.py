@@ -12,7 +12,7 @@ from ..protocols import Provider
 from .events import call
 from .report import Report
 
-__all__ = ["is_directory", "remove"]
+__all__ = ["is_directory", "remove", "remove_batch"]
 
 _BATCH = 1000
 
@@ -75,24 +75,25 @@ async def _remove_tree(
                 continue
             batch.append(entry.key)
             if len(batch) == _BATCH:
-                await _remove_batch(provider, batch, report, progress)
+                await remove_batch(provider, batch, report, progress)
                 batch = []
     if directory and not only_below and await _exists(provider, directory):
         found = True
         batch.append(directory)
     if batch:
-        await _remove_batch(provider, batch, report, progress)
+        await remove_batch(provider, batch, report, progress)
     if directory and not found:
         raise BlobNotFound("no such blob or directory", bucket=name, key=directory)
     report.conclude()
 
 
-async def _remove_batch(
+async def remove_batch(
     provider: Provider,
     keys: Sequence[str],
     report: Report,
     progress: AbstractDeleteProgress | None,
 ) -> None:
+    """Remove up to 1,000 blobs; *report* has what failed."""
     failed = await provider.delete_many(keys)
     for key in keys:
         error = failed.get(key)

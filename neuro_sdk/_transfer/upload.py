@@ -148,8 +148,6 @@ class Upload:
     *choose* decides about what is there already; without it all is sent.
     """
 
-    skipped = "the blob is not older"
-
     def __init__(
         self,
         disk: Disk,
@@ -159,6 +157,7 @@ class Upload:
         *,
         config: TransferConfig,
         choose: Callable[[Side, Side | None], Action] | None,
+        skipped: str = "the blob there is not older",
         filter_: Filter | None,
         ignore_file_names: AbstractSet[str],
     ) -> None:
@@ -171,6 +170,7 @@ class Upload:
         self.filter = filter_
         self.ignore_file_names = ignore_file_names
         self._choose = choose
+        self._skipped = skipped
 
     async def check(self) -> None:
         """Raise LocalNotFound or LocalNotADirectory unless *root* is a folder."""
@@ -210,7 +210,7 @@ class Upload:
             return Step(path, found, Action.COPY if known is None else None)
         assert found.side is not None
         action = self._choose(found.side, known) if self._choose is not None else Action.COPY
-        reason = self.skipped if action is Action.SKIP else ""
+        reason = self._skipped if action is Action.SKIP else ""
         return Step(path, found, action, found.side.size, reason)
 
     async def run(

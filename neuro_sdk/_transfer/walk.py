@@ -18,7 +18,7 @@ from .disk import Disk, is_partial, to_side
 from .events import ask
 from .steps import Filter
 
-__all__ = ["Found", "Kind", "walk"]
+__all__ = ["Found", "Kind", "read_ignore_files", "rules_above", "walk"]
 
 
 class Kind(Enum):
@@ -70,16 +70,22 @@ async def walk(
     that cannot be read. What our own downloads left half done is passed over.
     """
     names = sorted(ignore_file_names)
-    rules = IgnoreRules()
-    if names:
-        for above in reversed(root.parents):
-            for data in await disk.run(above, _read_ignore_files, str(above), names):
-                rules = rules.extended(above.as_posix(), parse_ignore(data))
+    rules = await rules_above(disk, root, names)
     identity = await disk.run(root, _identity, str(root))
     walker = _Walker(disk, filter_, names)
     async with aclosing(walker.folder("", str(root), rules, (identity,))) as below:
         async for found in below:
             yield found
+
+
+async def rules_above(disk: Disk, root: Path, names: list[str]) -> IgnoreRules:
+    """The rules of the ignore files in the folders above *root*."""
+    rules = IgnoreRules()
+    if names:
+        for above in reversed(root.parents):
+            for data in await disk.run(above, read_ignore_files, str(above), names):
+                rules = rules.extended(above.as_posix(), parse_ignore(data))
+    return rules
 
 
 class _Walker:
@@ -132,7 +138,7 @@ def _scan(local: str, ignore_names: list[str]) -> _Scan:
     children.sort(key=lambda child: child.name)
     present = {child.name for child in children}
     wanted = [name for name in ignore_names if name in present]
-    return _Scan(children, _read_ignore_files(local, wanted))
+    return _Scan(children, read_ignore_files(local, wanted))
 
 
 def _child(entry: os.DirEntry[str]) -> _Child:
@@ -151,7 +157,8 @@ def _child(entry: os.DirEntry[str]) -> _Child:
     return _Child(entry.name, entry.path, error=reason)
 
 
-def _read_ignore_files(folder: str, names: list[str]) -> list[bytes]:
+def read_ignore_files(folder: str, names: list[str]) -> list[bytes]:
+    """What the files called one of *names* in *folder* hold."""
     contents = []
     for name in names:
         path = os.path.join(folder, name)

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuro_sdk._core.plan import Action, Side, plan_download, plan_upload
+from neuro_sdk._core.plan import (
+    Action,
+    Side,
+    deletion_problem,
+    plan_download,
+    plan_sync,
+    plan_upload,
+)
 
 NOON = datetime(2024, 2, 29, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -155,3 +162,43 @@ def test_an_upload_is_left_only_with_update_and_a_blob_not_older(
         and target.modified_at >= source.modified_at
     )
     assert action is (SKIP if update and newer else COPY)
+
+
+@pytest.mark.parametrize(
+    ("target", "grain", "action"),
+    [
+        (None, 0, COPY),
+        (at(5), 0, SKIP),
+        (at(5, NOON - TICK), 0, COPY),
+        (at(5, NOON + SECOND), 0, SKIP),
+        (at(4, NOON + SECOND), 0, COPY),  # update would leave it
+        (at(6, NOON + SECOND), 0, COPY),
+        (at(5, None), 0, COPY),
+        (at(5), 1, COPY),  # may be older, within the second that the store rounds to
+        (at(5, NOON + SECOND), 1, SKIP),
+    ],
+)
+def test_sync(target: Side | None, grain: int, action: Action) -> None:
+    assert plan_sync(at(5), target, grain=timedelta(seconds=grain)) is action
+
+
+@given(sides, sides, grains)
+def test_sync_skips_only_what_is_as_large_and_not_older(
+    source: Side, target: Side, grain: timedelta
+) -> None:
+    if plan_sync(source, target, grain=grain) is SKIP:
+        assert source.size == target.size
+        assert source.modified_at is not None
+        assert target.modified_at is not None
+        assert target.modified_at >= source.modified_at + grain
+    # Whatever was transferred has a time of its own after that, and is left in peace.
+    if source.modified_at is not None:
+        later = Side(source.size, source.modified_at + grain)
+        assert plan_sync(source, later, grain=grain) is SKIP
+
+
+@given(st.integers(0, 5), st.none() | st.integers(0, 5), st.booleans())
+def test_the_seat_belt(extras: int, max_delete: int | None, source_empty: bool) -> None:
+    problem = deletion_problem(extras=extras, max_delete=max_delete, source_empty=source_empty)
+    within = max_delete is None or extras <= max_delete
+    assert (problem is None) is (within and not source_empty)

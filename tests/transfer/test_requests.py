@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from neuro_sdk import BucketHandle, Client, TransferConfig
 from neuro_sdk._platform.seaweedfs import SeaweedFSServer
 
 from ..servers.proxy import FaultyProxy
+from ..trees import make_tree, set_time
 
 MIB = 1 << 20
 
@@ -81,3 +83,34 @@ class TestCopy:
         await bucket.copy_dir("from", "to", to=handle)
         assert watched.counts() == {"GET list-type": 1, "GET": 30, "PUT": 30}
         await opened.buckets.rm(other.id, force=True)
+
+
+class TestSync:
+    async def test_up(self, bucket: BucketHandle, watched: FaultyProxy, tmp_path: Path) -> None:
+        root = make_tree(tmp_path / "from", {f"d{n % 3}/{n}": b"x" for n in range(40)})
+        for path in root.rglob("*"):
+            set_time(path, datetime.now(UTC) - timedelta(hours=1))
+        watched.forget()
+        await bucket.sync_up(root, "t")
+        assert watched.counts() == {"GET list-type": 1, "PUT": 40}
+        for number in range(20):
+            await bucket.put_blob(f"t/extra/{number}", b"x")
+        watched.forget()
+        await bucket.sync_up(root, "t", delete=True)
+        assert watched.counts() == {"GET list-type": 2, "POST delete": 1}
+        watched.forget()
+        await bucket.sync_up(root, "t")
+        assert watched.counts() == {"GET list-type": 1}
+
+    async def test_down(self, bucket: BucketHandle, watched: FaultyProxy, tmp_path: Path) -> None:
+        await fill(bucket, 40)
+        watched.forget()
+        await bucket.sync_down("from", tmp_path / "to")
+        assert watched.counts() == {"GET list-type": 1, "GET": 40}
+        root = make_tree(tmp_path / "to", {f"extra/{n}": b"x" for n in range(20)})
+        for path in root.rglob("*"):
+            set_time(path, datetime.now(UTC) + timedelta(hours=1))
+        watched.forget()
+        await bucket.sync_down("from", root, delete=True)
+        assert watched.counts() == {"GET list-type": 3}
+        assert not (root / "extra").exists()
