@@ -18,6 +18,8 @@ from ._core.models import (
     BucketUsage,
     PersistentBucketCredentials,
 )
+from ._core.plan import Action
+from ._core.plans import Plan, PlannedStep
 from .errors import (
     AuthenticationError,
     AuthError,
@@ -49,6 +51,7 @@ from .errors import (
     NameTaken,
     NeuroError,
     NotSupportedError,
+    PlanOutdated,
     ResourceNotFound,
     StorageError,
     StorageTimeout,
@@ -72,6 +75,7 @@ __all__ = [
     "AbstractDeleteProgress",
     "AbstractFileProgress",
     "AbstractRecursiveFileProgress",
+    "Action",
     "AsyncStream",
     "AuthError",
     "AuthenticationError",
@@ -116,6 +120,9 @@ __all__ = [
     "NotSupportedError",
     "Opening",
     "PersistentBucketCredentials",
+    "Plan",
+    "PlanOutdated",
+    "PlannedStep",
     "ResourceNotFound",
     "StorageError",
     "StorageProgressComplete",

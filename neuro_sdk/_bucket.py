@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from yarl import URL
 
 from ._aio import AsyncStream, Lifetime, within_lifetime
-from ._bucket_files import BucketFiles, callback_errors
+from ._bucket_files import callback_errors
+from ._bucket_plans import BucketPlans
 from ._core.glob import compile_glob
 from ._core.keys import check_key
 from ._core.models import BlobObject, Bucket, BucketCredentials, BucketEntry, BucketUsage
@@ -34,7 +35,7 @@ class ListingTruncated(UserWarning):
     """A listing stopped at its default limit although there are more entries."""
 
 
-class BucketHandle(BucketFiles):
+class BucketHandle(BucketPlans):
     """One bucket of a client; ``bucket`` describes it.
 
     Made by :meth:`Buckets.open`. The methods are those of :class:`Buckets` less the address:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._core.models import Bucket
     from .protocols import Provider
 
-__all__ = ["BucketFiles", "callback_errors"]
+__all__ = ["BucketFiles", "callback_errors", "check_names"]
 
 
 class BucketFiles:
@@ -94,7 +94,7 @@ class BucketFiles:
     ) -> None:
         """See :meth:`Buckets.upload_dir`."""
         path = local_path(src)
-        _check_names(ignore_file_names)
+        check_names(ignore_file_names)
         with callback_errors():
             await upload_tree(
                 self._disk,
@@ -209,19 +209,28 @@ class BucketFiles:
         progress: AbstractRecursiveFileProgress | None = None,
     ) -> None:
         """See :meth:`Buckets.sync_up`."""
-        path = local_path(src)
-        _check_names(ignore_file_names)
         with callback_errors():
-            sync = SyncUp(
-                self._disk,
-                await self._opened(),
-                path,
-                prefix,
-                config=self._transfer,
-                filter_=filter,
-                ignore_file_names=ignore_file_names,
-            )
+            sync = await self._sync_up(src, prefix, filter, ignore_file_names)
             await sync.run(progress, delete=delete, max_delete=max_delete)
+
+    async def _sync_up(
+        self,
+        src: LocalPath,
+        prefix: str,
+        filter_: Callable[[str], Awaitable[bool]] | None,
+        ignore_file_names: AbstractSet[str],
+    ) -> SyncUp:
+        path = local_path(src)
+        check_names(ignore_file_names)
+        return SyncUp(
+            self._disk,
+            await self._opened(),
+            path,
+            prefix,
+            config=self._transfer,
+            filter_=filter_,
+            ignore_file_names=ignore_file_names,
+        )
 
     @within_lifetime
     async def sync_down(
@@ -236,22 +245,32 @@ class BucketFiles:
         progress: AbstractRecursiveFileProgress | None = None,
     ) -> None:
         """See :meth:`Buckets.sync_down`."""
-        path = local_path(dst)
-        _check_names(ignore_file_names)
         with callback_errors():
-            sync = SyncDown(
-                self._disk,
-                await self._opened(),
-                prefix,
-                path,
-                config=self._transfer,
-                filter_=filter,
-                ignore_file_names=ignore_file_names,
-            )
+            sync = await self._sync_down(prefix, dst, filter, ignore_file_names)
             await sync.run(progress, delete=delete, max_delete=max_delete)
 
+    async def _sync_down(
+        self,
+        prefix: str,
+        dst: LocalPath,
+        filter_: Callable[[str], Awaitable[bool]] | None,
+        ignore_file_names: AbstractSet[str],
+    ) -> SyncDown:
+        path = local_path(dst)
+        check_names(ignore_file_names)
+        return SyncDown(
+            self._disk,
+            await self._opened(),
+            prefix,
+            path,
+            config=self._transfer,
+            filter_=filter_,
+            ignore_file_names=ignore_file_names,
+        )
 
-def _check_names(names: AbstractSet[str]) -> None:
+
+def check_names(names: AbstractSet[str]) -> None:
+    """Raise unless *names* is a set of plain file names."""
     if isinstance(names, str):
         raise TypeError("ignore_file_names is a set of names, not a str")
     for name in names:

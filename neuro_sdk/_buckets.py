@@ -10,7 +10,7 @@ from yarl import URL
 
 from ._aio import AsyncStream, Lifetime, Opening, within_lifetime
 from ._bucket import BucketHandle
-from ._buckets_files import BucketsFiles
+from ._buckets_plans import BucketsPlans
 from ._core.models import (
     BlobObject,
     Bucket,
@@ -36,7 +36,7 @@ __all__ = ["Buckets"]
 T = TypeVar("T")
 
 
-class Buckets(BucketsFiles):
+class Buckets(BucketsPlans):
     """The buckets of a platform and the blobs in them; available as ``Client.buckets``.
 
     A bucket is named by ``bucket_id_or_name``, or by a ``blob:`` URI, a ``str`` or a

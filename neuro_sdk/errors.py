@@ -17,6 +17,7 @@
     │   ├── NameTaken (FileExistsError)    the name is in use
     │   ├── BucketNotEmpty (OSError)       blobs remain and removal was not forced
     │   ├── DeletionRefused                a synchronisation would remove too much
+    │   ├── PlanOutdated                   the source is not what was planned for any more
     │   └── KeyConflict (FileExistsError)  the store cannot hold ``a`` and ``a/b`` at once
     ├── BlobIsADirectory (IsADirectoryError)
     ├── BlobNotADirectory (NotADirectoryError)
@@ -78,6 +79,7 @@ __all__ = [
     "NameTaken",
     "NeuroError",
     "NotSupportedError",
+    "PlanOutdated",
     "ResourceNotFound",
     "StorageError",
     "StorageTimeout",
@@ -186,6 +188,10 @@ class BucketNotEmpty(ConflictError, OSError):
 
 class DeletionRefused(ConflictError):
     """A synchronisation would remove all or more than allowed; nothing was touched."""
+
+
+class PlanOutdated(ConflictError):
+    """The source changed since the plan was made; nothing was touched. Make another plan."""
 
 
 class KeyConflict(ConflictError, FileExistsError):

@@ -12,7 +12,7 @@ _EXACT = timedelta(0)
 
 
 class Action(Enum):
-    """What to do with one file."""
+    """What is done with one path of a tree."""
 
     COPY = "copy"
     """Move it whole and replace what is there."""
@@ -21,7 +21,9 @@ class Action(Enum):
     SKIP = "skip"
     """Leave the destination as it is."""
     REMOVE = "remove"
-    """Take away what the destination has and the source has not."""
+    """Take it away."""
+    FAIL = "fail"
+    """It cannot be done."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from .download import list_tree
 from .events import FileEvents, TreeEvents
 from .pool import Job, run_bounded
 from .report import Report
-from .steps import Doing, Filter, Step, Wanted
+from .steps import LEFT_OUT, Doing, Filter, Step, Wanted
 from .upload import Cursor
 
 __all__ = ["Copy", "copy_blob", "copy_tree"]
@@ -239,8 +239,9 @@ class Copy:
         self._update = update
         self._filter = filter_
         self._copying = _Copying(source, target, config)
+        self.at_store = source.bucket.id == target.bucket.id
         self._overlap = overlap(self.prefix, self.new)
-        if self._overlap and source.bucket.id == target.bucket.id:
+        if self._overlap and self.at_store:
             raise self._inside()
 
     def _inside(self) -> IllegalArgumentError:
@@ -276,7 +277,7 @@ class Copy:
                 if await wanted.wants(path):
                     yield await self._step(entry, path, cursor)
                 else:
-                    yield Step(path, entry, Action.SKIP, entry.size, left_out=True)
+                    yield Step(path, entry, Action.SKIP, entry.size, LEFT_OUT, left_out=True)
 
     async def _step(self, entry: BlobObject, path: str, cursor: Cursor | None) -> Step[BlobObject]:
         for provider, key in ((self.source, entry.key), (self.target, self.new + path)):
@@ -296,19 +297,25 @@ class Copy:
         self,
         steps: AsyncGenerator[Step[BlobObject], None],
         progress: AbstractRecursiveFileProgress | None,
+        *,
+        exact: bool = False,
     ) -> None:
-        """Do the *steps*; raise TransferError if any of them failed."""
+        """Do the *steps*; raise TransferError if any of them failed.
+
+        With *exact* a blob must be as it was when its step was decided: where the store copies,
+        that is looked up after the copy.
+        """
         tree = TreeEvents(
             progress,
             lambda path: self.source.bucket.blob_url(self.prefix + path),
             lambda path: self.target.bucket.blob_url(self.new + path),
         )
         doing = Doing(tree, Report("copied", _name(self.source)))
-        await run_bounded(self.config.concurrency, self._jobs(steps, doing))
+        await run_bounded(self.config.concurrency, self._jobs(steps, doing, exact))
         doing.conclude()
 
     async def _jobs(
-        self, steps: AsyncGenerator[Step[BlobObject], None], doing: Doing
+        self, steps: AsyncGenerator[Step[BlobObject], None], doing: Doing, exact: bool
     ) -> AsyncGenerator[Job, None]:
         doing.tree.enter("")
         async with aclosing(steps):
@@ -326,12 +333,18 @@ class Copy:
                 if path.endswith("/"):
                     work = partial(self.target.put, self.new + path, b"")
                 else:
-                    work = partial(self._file, step, doing)
+                    work = partial(self._file, step, doing, exact)
                 yield partial(doing.run, path, folder, work)
 
-    async def _file(self, step: Step[BlobObject], doing: Doing) -> None:
-        events = doing.tree.file(step.path)
-        await self._copying.blob(step.source, self.new + step.path, events)
+    async def _file(self, step: Step[BlobObject], doing: Doing, exact: bool) -> None:
+        events, blob = doing.tree.file(step.path), step.source
+        await self._copying.blob(blob, self.new + step.path, events)
+        if exact and self.at_store and not same_version(blob, await self.source.head(blob.key)):
+            raise BlobChanged(
+                "the blob was replaced since it was planned, and so may be its copy",
+                bucket=_name(self.source),
+                key=blob.key,
+            )
         if events is not None:
             events.complete()
         doing.report.done += 1

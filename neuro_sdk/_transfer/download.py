@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -42,9 +42,9 @@ from .disk import (
 from .events import FileEvents, Folder, TreeEvents
 from .pool import Job, run_bounded
 from .report import Report
-from .steps import Doing, Filter, Step, Wanted
+from .steps import LEFT_OUT, Choose, Doing, Filter, Step, Wanted
 
-__all__ = ["Download", "download_file", "download_tree", "list_tree"]
+__all__ = ["Download", "choose_download", "download_file", "download_tree", "list_tree"]
 
 _OVERLAP = 64 << 10  # read again before appending, to see that both are the same blob
 _BATCH = 256
@@ -191,18 +191,24 @@ async def download_tree(
     progress: AbstractRecursiveFileProgress | None,
 ) -> None:
     """Bring everything below *prefix* to *root*; see Buckets.download_dir."""
-    choose = partial(plan_download, update=update, continue_=continue_, grain=provider.grain)
     download = Download(
         disk,
         provider,
         prefix,
         root,
         config=config,
-        choose=choose if update or continue_ else None,
+        choose=choose_download(provider, update=update, continue_=continue_),
         continue_=continue_,
         filter_=filter_,
     )
     await download.run(download.steps(), progress)
+
+
+def choose_download(provider: Provider, *, update: bool, continue_: bool) -> Choose | None:
+    """How download_dir decides about what is there already."""
+    if not (update or continue_):
+        return None
+    return partial(plan_download, update=update, continue_=continue_, grain=provider.grain)
 
 
 def _made_destination(root: str) -> str:
@@ -239,7 +245,7 @@ class Download:
         root: Path,
         *,
         config: TransferConfig,
-        choose: Callable[[Side, Side | None], Action] | None,
+        choose: Choose | None,
         skipped: str = "the file there is not older",
         continue_: bool,
         filter_: Filter | None,
@@ -282,7 +288,7 @@ class Download:
                     if path == "":
                         continue
                     if not await wanted.wants(path):
-                        yield Step(path, entry, Action.SKIP, entry.size, left_out=True)
+                        yield Step(path, entry, Action.SKIP, entry.size, LEFT_OUT, left_out=True)
                         continue
                     yield self._step(entry, path, problem, collisions, known.get(path))
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from .._core.keys import check_key, key_problem
+from .._aio import batches
+from .._core.keys import check_key, key_problem, tree_prefix
+from .._core.models import BlobObject
+from .._core.plan import Action
 from ..errors import BlobIsADirectory, BlobNotFound, InvalidKey, NeuroError, StorageError
 from ..progress import AbstractDeleteProgress, StorageProgressDelete
 from ..protocols import Provider
 from .events import call
 from .report import Report
+from .steps import Step
 
-__all__ = ["is_directory", "remove", "remove_batch"]
+__all__ = ["Removal", "is_directory", "remove", "remove_batch"]
 
 _BATCH = 1000
 
@@ -37,7 +41,6 @@ async def remove(
 ) -> None:
     """Remove a blob, or with *recursive* all that lies below *key* too; see Buckets.blob_rm."""
     name = provider.bucket.name or provider.bucket.id
-    directory = key.removesuffix("/")
     if key:
         check_key(key, provider.rules, bucket=name, marker=True)
     if not recursive:
@@ -50,41 +53,59 @@ async def remove(
         await provider.delete(key)
         _tell(provider, key, progress)
         return
-    await _remove_tree(provider, directory, name, progress, only_below=key.endswith("/"))
+    removal = Removal(provider, key)
+    await removal.run(removal.steps(), progress)
 
 
-async def _remove_tree(
-    provider: Provider,
-    directory: str,
-    name: str,
-    progress: AbstractDeleteProgress | None,
-    *,
-    only_below: bool,
-) -> None:
-    report = Report("removed", name)
-    batch: list[str] = []
-    found = False
-    # The slash at the end is what keeps "logs.json" and "logs2/" out of "logs".
-    prefix = f"{directory}/" if directory else ""
-    async with aclosing(provider.list(prefix, recursive=True)) as entries:
-        async for entry in entries:
-            found = True
-            problem = key_problem(entry.key, provider.rules)
-            if problem is not None:
-                report.note(entry.key, InvalidKey(f"the key {problem}", bucket=name, key=entry.key))
-                continue
-            batch.append(entry.key)
-            if len(batch) == _BATCH:
-                await remove_batch(provider, batch, report, progress)
-                batch = []
-    if directory and not only_below and await _exists(provider, directory):
-        found = True
-        batch.append(directory)
-    if batch:
-        await remove_batch(provider, batch, report, progress)
-    if directory and not found:
-        raise BlobNotFound("no such blob or directory", bucket=name, key=directory)
-    report.conclude()
+class Removal:
+    """All that lies below *key* on its way out, and the blob *key* itself unless it ends in /."""
+
+    def __init__(self, provider: Provider, key: str) -> None:
+        self.provider = provider
+        self.name = provider.bucket.name or provider.bucket.id
+        self.directory = key.removesuffix("/")
+        self.prefix = tree_prefix(key, provider.rules, bucket=self.name)
+        self._only_below = key.endswith("/")
+
+    async def steps(self) -> AsyncGenerator[Step[BlobObject], None]:
+        """What is to be removed; paths are whole keys. BlobNotFound if there is nothing."""
+        found = False
+        async with aclosing(self.provider.list(self.prefix, recursive=True)) as entries:
+            async for entry in entries:
+                assert isinstance(entry, BlobObject)
+                found = True
+                problem = key_problem(entry.key, self.provider.rules)
+                error = None
+                if problem is not None:
+                    error = InvalidKey(f"the key {problem}", bucket=self.name, key=entry.key)
+                yield Step(entry.key, entry, Action.REMOVE, entry.size, error=error)
+        if self.directory and not self._only_below:
+            try:
+                blob = await self.provider.head(self.directory)
+            except BlobNotFound:
+                pass
+            else:
+                found = True
+                yield Step(blob.key, blob, Action.REMOVE, blob.size)
+        if self.directory and not found:
+            raise BlobNotFound("no such blob or directory", bucket=self.name, key=self.directory)
+
+    async def run(
+        self,
+        steps: AsyncGenerator[Step[BlobObject], None],
+        progress: AbstractDeleteProgress | None,
+    ) -> None:
+        """Do the *steps*; raise TransferError if any of them failed."""
+        report = Report("removed", self.name)
+        async with aclosing(steps), aclosing(batches(steps, _BATCH)) as groups:
+            async for batch in groups:
+                for step in batch:
+                    if step.error is not None:
+                        report.note(step.path, step.error)
+                keys = [step.path for step in batch if step.error is None]
+                if keys:
+                    await remove_batch(self.provider, keys, report, progress)
+        report.conclude()
 
 
 async def remove_batch(

@@ -9,16 +9,21 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from .._core.plan import Action
+from .._core.plan import Action, Side
 from ..errors import NeuroError
 from .events import Folder, TreeEvents, ask
 from .report import Report
 
-__all__ = ["Doing", "Filter", "Step", "Wanted"]
+__all__ = ["LEFT_OUT", "Choose", "Doing", "Filter", "Step", "Wanted"]
 
 S = TypeVar("S")
 
 Filter = Callable[[str], Awaitable[bool]]
+
+Choose = Callable[[Side, Side | None], Action]
+"""What to do with a file, from the source and what is at the destination."""
+
+LEFT_OUT = "left out by the filter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +41,11 @@ class Step(Generic[S]):
     reason: str = ""
     error: NeuroError | None = field(default=None, compare=False)
     left_out: bool = False
+
+    @property
+    def is_file(self) -> bool:
+        """True for a file that is wanted, false for folders and what is left out."""
+        return not self.left_out and self.path[-1:] not in ("", "/")
 
 
 class Wanted:

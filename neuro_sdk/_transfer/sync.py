@@ -53,11 +53,6 @@ _SKIPPED = "as large there, and not older"
 S = TypeVar("S")
 
 
-def _check_limit(max_delete: int | None) -> None:
-    if max_delete is not None and max_delete < 0:
-        raise IllegalArgumentError("max_delete must not be negative; None is no limit")
-
-
 class Sync(abc.ABC, Generic[S]):
     """What both directions share: the order of things, and when to refuse."""
 
@@ -73,7 +68,7 @@ class Sync(abc.ABC, Generic[S]):
         max_delete: int | None,
     ) -> None:
         """Transfer, then remove; see Buckets.sync_up and sync_down."""
-        _check_limit(max_delete)
+        self.check_limit(max_delete)
         await self.check()
         if not delete:
             await self.transfer(progress)
@@ -91,6 +86,8 @@ class Sync(abc.ABC, Generic[S]):
         steps: AsyncGenerator[Step[Any], None],
         extras: dict[str, Step[S]],
         progress: AbstractRecursiveFileProgress | None,
+        *,
+        exact: bool = False,
     ) -> None:
         """Do the *steps* and, if all went well, remove the *extras*."""
         files = 0
@@ -101,17 +98,24 @@ class Sync(abc.ABC, Generic[S]):
                 async for step in steps:
                     # What comes now is no extra, whatever was found before.
                     extras.pop(self.name_of(step.path), None)
-                    files += not step.left_out and step.path[-1:] not in ("", "/")
+                    files += step.is_file
                     yield step
 
         try:
-            await self.transfer(progress, seen())
+            await self.transfer(progress, seen(), exact=exact)
         except TransferError as error:
             error.message += "; nothing was removed at the destination"
             raise
         # A source that was there before may have been unmounted or emptied meanwhile.
         self.refuse(source_empty=files == 0)
         await self.remove([*extras.values()], progress)
+
+    def check_limit(self, max_delete: int | None) -> None:
+        """Raise IllegalArgumentError unless *max_delete* is a number of files or None."""
+        if max_delete is not None and max_delete < 0:
+            raise IllegalArgumentError(
+                "max_delete must not be negative; None is no limit", bucket=self._bucket
+            )
 
     def refuse(
         self, *, extras: int = 0, max_delete: int | None = None, source_empty: bool = False
@@ -137,16 +141,18 @@ class Sync(abc.ABC, Generic[S]):
         """What the destination has alone and what is not excluded."""
 
     @abc.abstractmethod
-    def steps(self) -> AsyncGenerator[Step[Any], None]:
-        """What is to be transferred."""
+    def steps(self, *, tell_left_out: bool = False) -> AsyncGenerator[Step[Any], None]:
+        """What is to be transferred, and with *tell_left_out* what is not."""
 
     @abc.abstractmethod
     async def transfer(
         self,
         progress: AbstractRecursiveFileProgress | None,
         steps: AsyncGenerator[Step[Any], None] | None = None,
+        *,
+        exact: bool = False,
     ) -> None:
-        """Do the *steps*, those of ``steps()`` unless given."""
+        """Do the *steps*, those of ``steps()`` unless given; with *exact* of what was planned."""
 
     @abc.abstractmethod
     async def remove(
@@ -185,15 +191,17 @@ class SyncUp(Sync[BlobObject]):
     async def check(self) -> None:
         await self.upload.check()
 
-    def steps(self) -> AsyncGenerator[Step[Any], None]:
-        return self.upload.steps()
+    def steps(self, *, tell_left_out: bool = False) -> AsyncGenerator[Step[Any], None]:
+        return self.upload.steps(tell_left_out=tell_left_out)
 
     async def transfer(
         self,
         progress: AbstractRecursiveFileProgress | None,
         steps: AsyncGenerator[Step[Any], None] | None = None,
+        *,
+        exact: bool = False,
     ) -> None:
-        await self.upload.run(steps or self.steps(), progress)
+        await self.upload.run(steps or self.steps(), progress, exact=exact)
 
     async def is_empty(self) -> bool:
         """True if there is no file to upload."""
@@ -214,7 +222,7 @@ class SyncUp(Sync[BlobObject]):
         async with aclosing(listing), aclosing(batches(listing, _BATCH)) as groups:
             async for batch in groups:
                 paths = [entry.key[len(upload.prefix) :] for entry in batch]
-                there = await self._there(paths)
+                there = await self.there(paths)
                 for entry, path in zip(batch, paths, strict=True):
                     assert isinstance(entry, BlobObject)
                     if path == "" or path in there or await protected.excludes(path):
@@ -225,7 +233,8 @@ class SyncUp(Sync[BlobObject]):
                         error = InvalidKey(f"the key {problem}", bucket=upload.name, key=entry.key)
                     yield Step(path, entry, Action.REMOVE, entry.size, error=error)
 
-    async def _there(self, paths: Sequence[str]) -> AbstractSet[str]:
+    async def there(self, paths: Sequence[str]) -> AbstractSet[str]:
+        """Those of *paths* that are in the folder now."""
         root = self.upload.root
         return await self.upload.disk.run(root, present, str(root).rstrip("/"), paths)
 
@@ -239,7 +248,7 @@ class SyncUp(Sync[BlobObject]):
         told = progress if isinstance(progress, AbstractDeleteProgress) else None
         for start in range(0, len(extras), _REMOVED):
             batch = extras[start : start + _REMOVED]
-            there = await self._there([step.path for step in batch])
+            there = await self.there([step.path for step in batch])
             keys = []
             for step in batch:
                 if step.error is not None:
@@ -286,14 +295,18 @@ class SyncDown(Sync[Side]):
     def name_of(self, path: str) -> str:
         return folded(path) if self._fold else path
 
-    def steps(self) -> AsyncGenerator[Step[Any], None]:
+    def steps(self, *, tell_left_out: bool = False) -> AsyncGenerator[Step[Any], None]:
+        del tell_left_out  # the listing has it anyway
         return self.download.steps()
 
     async def transfer(
         self,
         progress: AbstractRecursiveFileProgress | None,
         steps: AsyncGenerator[Step[Any], None] | None = None,
+        *,
+        exact: bool = False,
     ) -> None:
+        del exact  # a download is, by the tag it asks for
         await self.download.run(steps or self.steps(), progress)
 
     async def is_empty(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from functools import partial
@@ -17,18 +17,19 @@ from ..errors import (
     BlobIsADirectory,
     BlobNotFound,
     InvalidKey,
+    LocalFileChanged,
     LocalNotADirectory,
 )
 from ..progress import AbstractFileProgress, AbstractRecursiveFileProgress
 from ..protocols import Provider
-from .disk import Disk, Source
+from .disk import Disk, Source, stat_many
 from .events import FileEvents, TreeEvents
 from .pool import Job, run_bounded
 from .report import Report
-from .steps import Doing, Filter, Step
+from .steps import Choose, Doing, Filter, Step
 from .walk import Found, Kind, walk
 
-__all__ = ["Cursor", "Upload", "upload_file", "upload_tree"]
+__all__ = ["Cursor", "Upload", "choose_upload", "upload_file", "upload_tree"]
 
 _HELD = 4096
 
@@ -130,12 +131,17 @@ async def upload_tree(
         root,
         prefix,
         config=config,
-        choose=partial(plan_upload, update=True) if update else None,
+        choose=choose_upload(update),
         filter_=filter_,
         ignore_file_names=ignore_file_names,
     )
     await upload.check()
     await upload.run(upload.steps(), progress)
+
+
+def choose_upload(update: bool) -> Choose | None:
+    """How upload_dir decides about what is there already."""
+    return partial(plan_upload, update=True) if update else None
 
 
 def _is_folder(path: Path) -> bool:
@@ -156,7 +162,7 @@ class Upload:
         prefix: str,
         *,
         config: TransferConfig,
-        choose: Callable[[Side, Side | None], Action] | None,
+        choose: Choose | None,
         skipped: str = "the blob there is not older",
         filter_: Filter | None,
         ignore_file_names: AbstractSet[str],
@@ -177,25 +183,30 @@ class Upload:
         if not await self.disk.run(self.root, _is_folder, self.root):
             raise LocalNotADirectory(f"a file, not a folder: {str(self.root)!r}")
 
-    def walk(self) -> AsyncGenerator[Found, None]:
-        """What is wanted of the tree."""
+    def walk(self, *, tell_left_out: bool = False) -> AsyncGenerator[Found, None]:
+        """What is wanted of the tree, and what is not."""
         return walk(
             self.disk,
             self.root,
             filter_=self.filter,
             ignore_file_names=self.ignore_file_names,
+            tell_left_out=tell_left_out,
         )
 
-    async def steps(self) -> AsyncGenerator[Step[Found], None]:
+    async def steps(self, *, tell_left_out: bool = False) -> AsyncGenerator[Step[Found], None]:
         """What is to be done, decided path by path."""
         listing = self.provider.list(self.prefix, recursive=True)
-        async with aclosing(self.walk()) as tree, aclosing(listing) as entries:
+        walked = self.walk(tell_left_out=tell_left_out)
+        async with aclosing(walked) as tree, aclosing(listing) as entries:
             target = Cursor(entries) if self._choose is not None else None
             async for found in tree:
                 yield await self._step(found, target)
 
     async def _step(self, found: Found, target: Cursor | None) -> Step[Found]:
         path, key = found.path, self.prefix + found.path
+        if found.kind is Kind.LEFT_OUT:
+            size = found.side.size if found.side is not None else 0
+            return Step(path, found, Action.SKIP, size, found.reason, left_out=True)
         if found.kind is Kind.PROBLEM:
             return Step(path, found, error=found.error)
         if found.kind is Kind.FOLDER or key == "":
@@ -217,8 +228,13 @@ class Upload:
         self,
         steps: AsyncGenerator[Step[Found], None],
         progress: AbstractRecursiveFileProgress | None,
+        *,
+        exact: bool = False,
     ) -> None:
-        """Do the *steps*; raise TransferError if any of them failed."""
+        """Do the *steps*; raise TransferError if any of them failed.
+
+        With *exact* a file must be as it was when its step was decided.
+        """
         bucket, prefix, base = self.provider.bucket, self.prefix, str(self.root).rstrip("/")
         tree = TreeEvents(
             progress,
@@ -226,15 +242,17 @@ class Upload:
             lambda path: bucket.blob_url(prefix + path),
         )
         doing = Doing(tree, Report("uploaded", self.name))
-        await run_bounded(self.config.concurrency, self._jobs(steps, doing))
+        await run_bounded(self.config.concurrency, self._jobs(steps, doing, exact))
         doing.conclude()
 
     async def _jobs(
-        self, steps: AsyncGenerator[Step[Found], None], doing: Doing
+        self, steps: AsyncGenerator[Step[Found], None], doing: Doing, exact: bool
     ) -> AsyncGenerator[Job, None]:
         async with aclosing(steps):
             async for step in steps:
                 path, found = step.path, step.source
+                if step.left_out:
+                    continue
                 if found.kind is Kind.PROBLEM:
                     assert step.error is not None
                     doing.fail(path, step.error)
@@ -250,13 +268,21 @@ class Upload:
                 if found.kind is Kind.EMPTY_FOLDER:
                     work = partial(self.provider.put, key, b"")
                 else:
-                    work = partial(self._file, found, key, doing)
+                    work = partial(self._file, found, key, doing, exact)
                 yield partial(doing.run, path, folder, work)
 
-    async def _file(self, found: Found, key: str, doing: Doing) -> None:
+    async def _file(self, found: Found, key: str, doing: Doing, exact: bool) -> None:
+        if exact and (await self.changed([found])):
+            raise LocalFileChanged(f"the file changed since it was planned: {found.local!r}")
         events = doing.tree.file(found.path)
         await _send(self.disk, self.provider, found.local, key, events, self.config)
         doing.report.done += 1
+
+    async def changed(self, files: Sequence[Found]) -> list[Found]:
+        """Those that are not on the disk as they were found."""
+        paths = [found.local for found in files]
+        sides = await self.disk.run(self.root, stat_many, paths)
+        return [found for found, side in zip(files, sides, strict=True) if side != found.side]
 
 
 class Cursor:

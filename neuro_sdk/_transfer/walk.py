@@ -16,7 +16,7 @@ from .._core.plan import Side
 from ..errors import LocalError, local_error
 from .disk import Disk, is_partial, to_side
 from .events import ask
-from .steps import Filter
+from .steps import LEFT_OUT, Filter
 
 __all__ = ["Found", "Kind", "read_ignore_files", "rules_above", "walk"]
 
@@ -28,6 +28,7 @@ class Kind(Enum):
     EMPTY_FOLDER = "empty folder"
     FILE = "file"
     PROBLEM = "problem"
+    LEFT_OUT = "left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class Found:
     local: str
     side: Side | None = None
     error: LocalError | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +64,19 @@ async def walk(
     *,
     filter_: Filter | None = None,
     ignore_file_names: AbstractSet[str] = frozenset(),
+    tell_left_out: bool = False,
 ) -> AsyncGenerator[Found, None]:
     """Everything below *root* that the filter and the ignore files let through.
 
     Folders come before what they hold. Links are followed; one that leads back to a folder it
     lies in is a PROBLEM, and so are links to nowhere, pipes, sockets and devices, and folders
-    that cannot be read. What our own downloads left half done is passed over.
+    that cannot be read. What our own downloads left half done is passed over. With
+    *tell_left_out* what filter and ignore files leave out is LEFT_OUT, a folder with all below it.
     """
     names = sorted(ignore_file_names)
     rules = await rules_above(disk, root, names)
     identity = await disk.run(root, _identity, str(root))
-    walker = _Walker(disk, filter_, names)
+    walker = _Walker(disk, filter_, names, tell_left_out)
     async with aclosing(walker.folder("", str(root), rules, (identity,))) as below:
         async for found in below:
             yield found
@@ -89,10 +93,13 @@ async def rules_above(disk: Disk, root: Path, names: list[str]) -> IgnoreRules:
 
 
 class _Walker:
-    def __init__(self, disk: Disk, filter_: Filter | None, ignore_names: list[str]) -> None:
+    def __init__(
+        self, disk: Disk, filter_: Filter | None, ignore_names: list[str], tell_left_out: bool
+    ) -> None:
         self._disk = disk
         self._filter = filter_
         self._ignore_names = ignore_names
+        self._tell_left_out = tell_left_out
 
     async def folder(
         self, path: str, local: str, rules: IgnoreRules, above: tuple[tuple[int, int], ...]
@@ -111,9 +118,14 @@ class _Walker:
         for child in scan.children:
             name = path + child.name
             is_dir = child.name.endswith("/")
+            reason = ""
             if rules.ignores(f"{base.rstrip('/')}/{child.name.rstrip('/')}", is_dir=is_dir):
-                continue
-            if self._filter is not None and not await ask(self._filter, name):
+                reason = "left out by an ignore file"
+            elif self._filter is not None and not await ask(self._filter, name):
+                reason = LEFT_OUT
+            if reason:
+                if self._tell_left_out:
+                    yield Found(Kind.LEFT_OUT, name, child.local, side=child.side, reason=reason)
                 continue
             if child.error is not None:
                 yield Found(Kind.PROBLEM, name, child.local, error=child.error)

@@ -114,3 +114,42 @@ class TestSync:
         await bucket.sync_down("from", root, delete=True)
         assert watched.counts() == {"GET list-type": 3}
         assert not (root / "extra").exists()
+
+
+class TestPlans:
+    """An estimate that is right where nothing fails."""
+
+    async def test_what_they_estimate_is_what_it_costs(
+        self, bucket: BucketHandle, watched: FaultyProxy, tmp_path: Path
+    ) -> None:
+        large = {"large": b"x" * 12 * MIB}
+        root = make_tree(tmp_path / "from", {f"d{n % 3}/{n}": b"x" for n in range(30)} | large)
+        upload = await bucket.plan_upload_dir(root, "t")
+        watched.forget()
+        await upload.apply()
+        assert upload.requests == len(watched.seen) == 30 + 5
+        for plan, looking in (
+            (await bucket.plan_copy_dir("t", "new"), 1),
+            (await bucket.plan_download_dir("t", tmp_path / "to"), 1),
+        ):
+            watched.forget()
+            await plan.apply()
+            assert watched.count(kind="GET list-type") == plan.looking == looking
+            assert plan.requests == len(watched.seen), watched.counts()
+        removal = await bucket.plan_rm("t")
+        watched.forget()
+        await removal.apply()
+        assert removal.requests == len(watched.seen) == 2
+
+    async def test_a_plan_is_made_with_listings_alone(
+        self, bucket: BucketHandle, watched: FaultyProxy, tmp_path: Path
+    ) -> None:
+        await fill(bucket, 30)
+        root = make_tree(tmp_path / "from", {f"{n}": b"x" for n in range(30)})
+        watched.forget()
+        await bucket.plan_upload_dir(root, "from", update=True)
+        await bucket.plan_sync_up(root, "from", delete=True)
+        await bucket.plan_sync_down("from", tmp_path / "to", delete=True)
+        await bucket.plan_copy_dir("from", "new", update=True)
+        # Where there is no folder yet, no listing is asked what it has alone.
+        assert watched.counts() == {"GET list-type": 1 + 2 + 1 + 2}

@@ -1,0 +1,310 @@
+"""Plans of the operations on trees: their steps, kept and done later.
+
+The steps come from the operation itself and go back to it, so that a plan does what the
+operation would have done, less what was decided anew. Before that the source is looked at again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any
+
+from .._core.models import BlobObject, BucketEntry
+from .._core.plan import Action, deletion_problem
+from .._core.plans import (
+    Plan,
+    PlannedStep,
+    fetch_requests,
+    list_requests,
+    put_requests,
+    remove_requests,
+)
+from .._core.versions import same_version
+from ..errors import BlobNotFound, PlanOutdated
+from ..progress import AbstractDeleteProgress, AbstractRecursiveFileProgress
+from ..protocols import Provider
+from .copy import Copy
+from .download import Download
+from .remove import Removal
+from .steps import Step
+from .sync import Sync, SyncDown, SyncUp
+from .upload import Upload
+from .walk import Found, Kind
+
+__all__ = [
+    "Guard",
+    "plan_copy",
+    "plan_download",
+    "plan_removal",
+    "plan_sync_down",
+    "plan_sync_up",
+    "plan_upload",
+]
+
+Guard = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
+"""Does the work of a plan as a call of the client."""
+
+TreePlan = Plan[AbstractRecursiveFileProgress]
+
+_BATCH = 256
+_NAMED = 5
+
+
+async def plan_upload(upload: Upload, guard: Guard) -> TreePlan:
+    """What upload_dir would do now."""
+    await upload.check()
+    steps = [step async for step in upload.steps(tell_left_out=True)]
+
+    async def work(progress: AbstractRecursiveFileProgress | None) -> None:
+        await _check_files(upload, steps)
+        await upload.run(_again(steps), progress, exact=True)
+
+    return Plan(
+        operation="upload",
+        source=str(upload.root),
+        target=_uri(upload.provider, upload.prefix),
+        steps=_planned(steps, _sending(upload)),
+        _apply=lambda progress: guard(lambda: work(progress)),
+    )
+
+
+async def plan_download(download: Download, guard: Guard) -> TreePlan:
+    """What download_dir would do now; the destination is not made for that."""
+    steps = [step async for step in download.steps()]
+
+    async def work(progress: AbstractRecursiveFileProgress | None) -> None:
+        await _check_blobs(download.provider, download.prefix, _blobs(steps))
+        await download.run(_again(steps), progress)
+
+    return Plan(
+        operation="download",
+        source=_uri(download.provider, download.prefix),
+        target=str(download.root),
+        steps=_planned(steps, _fetching(download)),
+        looking=list_requests(len(steps)),
+        _apply=lambda progress: guard(lambda: work(progress)),
+    )
+
+
+async def plan_copy(copy: Copy, guard: Guard) -> TreePlan:
+    """What copy_dir would do now."""
+    steps = [step async for step in copy.steps()]
+    part = copy.config.part_size
+
+    def cost(step: Step[BlobObject]) -> int:
+        if step.path.endswith("/"):
+            return 1
+        if copy.at_store:  # looked up, copied, and looked up again
+            return 3
+        return fetch_requests(step.size, part) + put_requests(step.size, part)
+
+    async def work(progress: AbstractRecursiveFileProgress | None) -> None:
+        await _check_blobs(copy.source, copy.prefix, _blobs(steps))
+        await copy.run(_again(steps), progress, exact=True)
+
+    return Plan(
+        operation="copy",
+        source=_uri(copy.source, copy.prefix),
+        target=_uri(copy.target, copy.new),
+        steps=_planned(steps, cost),
+        looking=list_requests(len(steps)),
+        _apply=lambda progress: guard(lambda: work(progress)),
+    )
+
+
+async def plan_removal(removal: Removal, guard: Guard) -> Plan[AbstractDeleteProgress]:
+    """What blob_rm with recursive=True would do now."""
+    steps = [step async for step in removal.steps()]
+
+    async def work(progress: AbstractDeleteProgress | None) -> None:
+        await _check_blobs(removal.provider, removal.prefix, _blobs(steps))
+        await removal.run(_again(steps), progress)
+
+    return Plan(
+        operation="rm",
+        source=_uri(removal.provider, removal.prefix or removal.directory),
+        target=None,
+        steps=_planned(steps),
+        looking=list_requests(len(steps)),
+        _apply=lambda progress: guard(lambda: work(progress)),
+    )
+
+
+async def plan_sync_up(
+    sync: SyncUp, guard: Guard, *, delete: bool, max_delete: int | None
+) -> TreePlan:
+    """What sync_up would do now."""
+    upload, sync_plan = sync.upload, await _SyncPlan.make(sync, delete, max_delete)
+    extras = sync_plan.extras
+
+    async def check() -> None:
+        await _check_files(upload, sync_plan.steps)
+        if extras:
+            await _check_blobs(upload.provider, upload.prefix, _blobs(extras))
+            there = await sync.there([step.path for step in extras])
+            _refuse(sorted(there), "has a file again")
+
+    return Plan(
+        operation="sync up",
+        source=str(upload.root),
+        target=_uri(upload.provider, upload.prefix),
+        steps=_planned([*sync_plan.steps, *extras], _sending(upload)),
+        refused=sync_plan.refused,
+        looking=list_requests(len(extras)) if extras else 0,
+        _apply=lambda progress: guard(lambda: sync_plan.apply(check, progress)),
+    )
+
+
+async def plan_sync_down(
+    sync: SyncDown, guard: Guard, *, delete: bool, max_delete: int | None
+) -> TreePlan:
+    """What sync_down would do now."""
+    download, sync_plan = sync.download, await _SyncPlan.make(sync, delete, max_delete)
+
+    async def check() -> None:
+        names = {sync.name_of(step.path) for step in sync_plan.extras}
+
+        def is_extra(entry: BucketEntry) -> bool:
+            return sync.name_of(entry.key[len(download.prefix) :]) in names
+
+        blobs = _blobs(sync_plan.steps)
+        await _check_blobs(download.provider, download.prefix, blobs, unwanted=is_extra)
+
+    return Plan(
+        operation="sync down",
+        source=_uri(download.provider, download.prefix),
+        target=str(download.root),
+        steps=_planned([*sync_plan.steps, *sync_plan.extras], _fetching(download), remote=False),
+        refused=sync_plan.refused,
+        looking=list_requests(len(sync_plan.steps)),
+        _apply=lambda progress: guard(lambda: sync_plan.apply(check, progress)),
+    )
+
+
+@dataclass(frozen=True)
+class _SyncPlan:
+    """The steps of a synchronisation, and what it would remove after them."""
+
+    sync: Sync[Any]
+    delete: bool
+    steps: Sequence[Step[Any]]
+    extras: Sequence[Step[Any]]
+    refused: str | None
+
+    @classmethod
+    async def make(cls, sync: Sync[Any], delete: bool, max_delete: int | None) -> _SyncPlan:
+        sync.check_limit(max_delete)
+        await sync.check()
+        steps = [step async for step in sync.steps(tell_left_out=True)]
+        extras = [step async for step in sync.extras()] if delete else []
+        empty = not any(step.is_file for step in steps)
+        refused = None
+        if delete:
+            refused = deletion_problem(
+                extras=len(extras), max_delete=max_delete, source_empty=empty
+            )
+        return cls(sync, delete, steps, extras, refused)
+
+    async def apply(
+        self,
+        check: Callable[[], Awaitable[None]],
+        progress: AbstractRecursiveFileProgress | None,
+    ) -> None:
+        await check()
+        if self.delete:
+            extras = {self.sync.name_of(step.path): step for step in self.extras}
+            await self.sync.mirror(_again(self.steps), extras, progress, exact=True)
+        else:
+            await self.sync.transfer(progress, _again(self.steps), exact=True)
+
+
+def _uri(provider: Provider, key: str) -> str:
+    return str(provider.bucket.blob_url(key))
+
+
+def _sending(upload: Upload) -> Callable[[Step[Any]], int]:
+    return lambda step: put_requests(step.size, upload.config.part_size)
+
+
+def _fetching(download: Download) -> Callable[[Step[Any]], int]:
+    return lambda step: fetch_requests(step.size, download.config.part_size)
+
+
+def _planned(
+    steps: Iterable[Step[Any]],
+    cost: Callable[[Step[Any]], int] = lambda _step: 0,
+    *,
+    remote: bool = True,
+) -> tuple[PlannedStep, ...]:
+    planned = []
+    removed = 0
+    for step in steps:
+        if step.error is not None:
+            planned.append(PlannedStep(Action.FAIL, step.path, step.size, str(step.error)))
+        elif step.action is Action.REMOVE:
+            requests = remove_requests(removed) if remote else 0
+            planned.append(PlannedStep(Action.REMOVE, step.path, step.size, requests=requests))
+            removed += 1
+        elif step.action is not None:
+            requests = 0 if step.action is Action.SKIP else cost(step)
+            planned.append(PlannedStep(step.action, step.path, step.size, step.reason, requests))
+    return tuple(planned)
+
+
+async def _again(steps: Sequence[Step[Any]]) -> AsyncGenerator[Step[Any], None]:
+    for step in steps:
+        yield step
+
+
+def _blobs(steps: Iterable[Step[BlobObject]]) -> dict[str, BlobObject]:
+    """The blobs that something is done with, by key."""
+    done = (Action.COPY, Action.APPEND, Action.REMOVE)
+    return {
+        step.source.key: step.source for step in steps if step.action in done and step.error is None
+    }
+
+
+async def _check_files(upload: Upload, steps: Sequence[Step[Found]]) -> None:
+    changed: list[str] = []
+    files = [
+        step.source
+        for step in steps
+        if step.action is Action.COPY and step.source.kind is Kind.FILE and step.error is None
+    ]
+    for start in range(0, len(files), _BATCH):
+        batch = files[start : start + _BATCH]
+        changed += [found.path for found in await upload.changed(batch)]
+    _refuse(changed, "is not the file that was planned")
+
+
+async def _check_blobs(
+    provider: Provider,
+    prefix: str,
+    blobs: Mapping[str, BlobObject],
+    unwanted: Callable[[BucketEntry], bool] = lambda _entry: False,
+) -> None:
+    missing = dict(blobs)
+    changed: list[str] = []
+    async with aclosing(provider.list(prefix, recursive=True)) as entries:
+        async for entry in entries:
+            planned = missing.pop(entry.key, None)
+            if (planned is not None and not same_version(planned, entry)) or unwanted(entry):
+                changed.append(entry.key)
+    for key, planned in missing.items():
+        if not key.startswith(prefix):  # the blob beside the directory of that name
+            try:
+                if same_version(planned, await provider.head(key)):
+                    continue
+            except BlobNotFound:
+                pass
+        changed.append(key)
+    _refuse(changed, "is not the blob that was planned, or has come since")
+
+
+def _refuse(changed: Sequence[str], what: str) -> None:
+    if changed:
+        named = ", ".join(map(repr, changed[:_NAMED]))
+        more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
+        raise PlanOutdated(f"{named}{more}: {what}; make another plan")
