@@ -57,6 +57,7 @@ from .errors import (
     StorageTimeout,
     StorageUnavailable,
     TransferError,
+    VerificationFailed,
 )
 from .progress import (
     AbstractDeleteProgress,
@@ -136,6 +137,7 @@ __all__ = [
     "StorageUnavailable",
     "TransferConfig",
     "TransferError",
+    "VerificationFailed",
     "get",
     "local",
     "serve_store",

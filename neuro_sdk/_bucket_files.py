@@ -42,6 +42,7 @@ class BucketFiles:
         key: str,
         *,
         update: bool = False,
+        verify: bool = False,
         progress: AbstractFileProgress | None = None,
     ) -> None:
         """See :meth:`Buckets.upload_file`."""
@@ -54,6 +55,7 @@ class BucketFiles:
                 key,
                 config=self._transfer,
                 update=update,
+                verify=verify,
                 progress=progress,
             )
 
@@ -65,6 +67,7 @@ class BucketFiles:
         *,
         update: bool = False,
         continue_: bool = False,
+        verify: bool = False,
         progress: AbstractFileProgress | None = None,
     ) -> None:
         """See :meth:`Buckets.download_file`."""
@@ -78,6 +81,7 @@ class BucketFiles:
                 config=self._transfer,
                 update=update,
                 continue_=continue_,
+                verify=verify,
                 progress=progress,
             )
 
@@ -88,6 +92,7 @@ class BucketFiles:
         prefix: str = "",
         *,
         update: bool = False,
+        verify: bool = False,
         filter: Callable[[str], Awaitable[bool]] | None = None,
         ignore_file_names: AbstractSet[str] = frozenset(),
         progress: AbstractRecursiveFileProgress | None = None,
@@ -103,6 +108,7 @@ class BucketFiles:
                 prefix,
                 config=self._transfer,
                 update=update,
+                verify=verify,
                 filter_=filter,
                 ignore_file_names=ignore_file_names,
                 progress=progress,
@@ -116,6 +122,7 @@ class BucketFiles:
         *,
         update: bool = False,
         continue_: bool = False,
+        verify: bool = False,
         filter: Callable[[str], Awaitable[bool]] | None = None,
         progress: AbstractRecursiveFileProgress | None = None,
     ) -> None:
@@ -130,6 +137,7 @@ class BucketFiles:
                 config=self._transfer,
                 update=update,
                 continue_=continue_,
+                verify=verify,
                 filter_=filter,
                 progress=progress,
             )
@@ -204,19 +212,21 @@ class BucketFiles:
         *,
         delete: bool = False,
         max_delete: int | None = 1000,
+        verify: bool = False,
         filter: Callable[[str], Awaitable[bool]] | None = None,
         ignore_file_names: AbstractSet[str] = frozenset(),
         progress: AbstractRecursiveFileProgress | None = None,
     ) -> None:
         """See :meth:`Buckets.sync_up`."""
         with callback_errors():
-            sync = await self._sync_up(src, prefix, filter, ignore_file_names)
+            sync = await self._sync_up(src, prefix, verify, filter, ignore_file_names)
             await sync.run(progress, delete=delete, max_delete=max_delete)
 
     async def _sync_up(
         self,
         src: LocalPath,
         prefix: str,
+        verify: bool,
         filter_: Callable[[str], Awaitable[bool]] | None,
         ignore_file_names: AbstractSet[str],
     ) -> SyncUp:
@@ -228,6 +238,7 @@ class BucketFiles:
             path,
             prefix,
             config=self._transfer,
+            verify=verify,
             filter_=filter_,
             ignore_file_names=ignore_file_names,
         )
@@ -240,19 +251,21 @@ class BucketFiles:
         *,
         delete: bool = False,
         max_delete: int | None = 1000,
+        verify: bool = False,
         filter: Callable[[str], Awaitable[bool]] | None = None,
         ignore_file_names: AbstractSet[str] = frozenset(),
         progress: AbstractRecursiveFileProgress | None = None,
     ) -> None:
         """See :meth:`Buckets.sync_down`."""
         with callback_errors():
-            sync = await self._sync_down(prefix, dst, filter, ignore_file_names)
+            sync = await self._sync_down(prefix, dst, verify, filter, ignore_file_names)
             await sync.run(progress, delete=delete, max_delete=max_delete)
 
     async def _sync_down(
         self,
         prefix: str,
         dst: LocalPath,
+        verify: bool,
         filter_: Callable[[str], Awaitable[bool]] | None,
         ignore_file_names: AbstractSet[str],
     ) -> SyncDown:
@@ -264,6 +277,7 @@ class BucketFiles:
             prefix,
             path,
             config=self._transfer,
+            verify=verify,
             filter_=filter_,
             ignore_file_names=ignore_file_names,
         )

@@ -35,6 +35,7 @@ class BucketPlans(BucketFiles):
         prefix: str = "",
         *,
         update: bool = False,
+        verify: bool = False,
         filter: Callable[[str], Awaitable[bool]] | None = None,
         ignore_file_names: AbstractSet[str] = frozenset(),
     ) -> Plan[AbstractRecursiveFileProgress]:
@@ -49,6 +50,7 @@ class BucketPlans(BucketFiles):
                 prefix,
                 config=self._transfer,
                 choose=choose_upload(update),
+                verify=verify,
                 filter_=filter,
                 ignore_file_names=ignore_file_names,
             )
@@ -62,6 +64,7 @@ class BucketPlans(BucketFiles):
         *,
         update: bool = False,
         continue_: bool = False,
+        verify: bool = False,
         filter: Callable[[str], Awaitable[bool]] | None = None,
     ) -> Plan[AbstractRecursiveFileProgress]:
         """See :meth:`Buckets.plan_download_dir`."""
@@ -76,6 +79,7 @@ class BucketPlans(BucketFiles):
                 config=self._transfer,
                 choose=choose_download(provider, update=update, continue_=continue_),
                 continue_=continue_,
+                verify=verify,
                 filter_=filter,
             )
             return await plans.plan_download(download, self._guard)
@@ -111,12 +115,13 @@ class BucketPlans(BucketFiles):
         *,
         delete: bool = False,
         max_delete: int | None = 1000,
+        verify: bool = False,
         filter: Callable[[str], Awaitable[bool]] | None = None,
         ignore_file_names: AbstractSet[str] = frozenset(),
     ) -> Plan[AbstractRecursiveFileProgress]:
         """See :meth:`Buckets.plan_sync_up`."""
         with callback_errors():
-            sync = await self._sync_up(src, prefix, filter, ignore_file_names)
+            sync = await self._sync_up(src, prefix, verify, filter, ignore_file_names)
             return await plans.plan_sync_up(sync, self._guard, delete=delete, max_delete=max_delete)
 
     @within_lifetime
@@ -127,12 +132,13 @@ class BucketPlans(BucketFiles):
         *,
         delete: bool = False,
         max_delete: int | None = 1000,
+        verify: bool = False,
         filter: Callable[[str], Awaitable[bool]] | None = None,
         ignore_file_names: AbstractSet[str] = frozenset(),
     ) -> Plan[AbstractRecursiveFileProgress]:
         """See :meth:`Buckets.plan_sync_down`."""
         with callback_errors():
-            sync = await self._sync_down(prefix, dst, filter, ignore_file_names)
+            sync = await self._sync_down(prefix, dst, verify, filter, ignore_file_names)
             return await plans.plan_sync_down(
                 sync, self._guard, delete=delete, max_delete=max_delete
             )

@@ -30,16 +30,18 @@ class BucketsFiles(abc.ABC):
         dst: BlobPath,
         *,
         update: bool = False,
+        verify: bool = False,
         progress: AbstractFileProgress | None = None,
     ) -> None:
         """Upload a local file, whole or not at all.
 
-        With *update* only if the blob is missing or older than the file. Raises LocalError,
+        With *update* only if the blob is missing or older than the file. With *verify* the blob
+        is read again and compared with the file: VerificationFailed. Raises LocalError,
         LocalFileChanged if the file is written to meanwhile, and BlobIsADirectory if *dst*
         ends in ``/``.
         """
         handle, key = await self.locate(dst)
-        await handle.upload_file(src, key, update=update, progress=progress)
+        await handle.upload_file(src, key, update=update, verify=verify, progress=progress)
 
     @within_lifetime
     async def download_file(
@@ -49,6 +51,7 @@ class BucketsFiles(abc.ABC):
         *,
         update: bool = False,
         continue_: bool = False,
+        verify: bool = False,
         progress: AbstractFileProgress | None = None,
     ) -> None:
         """Download a blob; the file appears under its name only when complete.
@@ -56,10 +59,13 @@ class BucketsFiles(abc.ABC):
         With *update* only if the file is missing or older than the blob. With *continue_* a
         shorter file that is newer than the blob and a beginning of it is appended to, one of
         the same size is left, and what an interrupted download of the same version left beside
-        the file is taken up. Folders above *dst* are made.
+        the file is taken up. With *verify* the file is read again and compared with the blob:
+        VerificationFailed. Folders above *dst* are made.
         """
         handle, key = await self.locate(src)
-        await handle.download_file(key, dst, update=update, continue_=continue_, progress=progress)
+        await handle.download_file(
+            key, dst, update=update, continue_=continue_, verify=verify, progress=progress
+        )
 
     @within_lifetime
     async def upload_dir(
@@ -68,6 +74,7 @@ class BucketsFiles(abc.ABC):
         dst: BlobPath,
         *,
         update: bool = False,
+        verify: bool = False,
         filter: Callable[[str], Awaitable[bool]] | None = None,
         ignore_file_names: AbstractSet[str] = frozenset(),
         progress: AbstractRecursiveFileProgress | None = None,
@@ -79,13 +86,15 @@ class BucketsFiles(abc.ABC):
         *ignore_file_names* are names such as ``.gitignore`` of files with gitignore's rules,
         read in *src*, the folders below it and those above it; they leave out more, never
         less, than the filter. What cannot be uploaded is reported by ``progress.fail`` and
-        all together by a TransferError at the end, when the rest is done.
+        all together by a TransferError at the end, when the rest is done. *verify* as in
+        :meth:`upload_file`, for what is uploaded.
         """
         handle, key = await self.locate(dst)
         await handle.upload_dir(
             src,
             key,
             update=update,
+            verify=verify,
             filter=filter,
             ignore_file_names=ignore_file_names,
             progress=progress,
@@ -99,18 +108,25 @@ class BucketsFiles(abc.ABC):
         *,
         update: bool = False,
         continue_: bool = False,
+        verify: bool = False,
         filter: Callable[[str], Awaitable[bool]] | None = None,
         progress: AbstractRecursiveFileProgress | None = None,
     ) -> None:
         """Download all blobs below a directory into a local folder, never outside of it.
 
-        *update* and *continue_* as in :meth:`download_file`, *filter* and failures as in
+        *update*, *continue_* and *verify* as in :meth:`download_file`, *filter* and failures as in
         :meth:`upload_dir`. Modes and times of files are not kept. Raises BlobNotFound if
         nothing lies below *src*.
         """
         handle, key = await self.locate(src)
         await handle.download_dir(
-            key, dst, update=update, continue_=continue_, filter=filter, progress=progress
+            key,
+            dst,
+            update=update,
+            continue_=continue_,
+            verify=verify,
+            filter=filter,
+            progress=progress,
         )
 
     @within_lifetime
@@ -170,18 +186,20 @@ class BucketsFiles(abc.ABC):
         *,
         delete: bool = False,
         max_delete: int | None = 1000,
+        verify: bool = False,
         filter: Callable[[str], Awaitable[bool]] | None = None,
         ignore_file_names: AbstractSet[str] = frozenset(),
         progress: AbstractRecursiveFileProgress | None = None,
     ) -> None:
         """Make a directory of a bucket like a local folder.
 
-        As :meth:`upload_dir`, but files are skipped whose blob has their size and is not older.
-        With *delete* blobs that have no file are removed when all files were uploaded without a
-        failure. Raises DeletionRefused, with nothing touched, if the folder holds no file that
-        is wanted, or if more than *max_delete* blobs would go. What *filter* and ignore files
-        exclude is neither uploaded nor removed; the filter is asked for it by its path below
-        *dst*. A *progress* that is an AbstractDeleteProgress too is told what is removed.
+        As :meth:`upload_dir`, also with *verify*, but files are skipped whose blob has their
+        size and is not older. With *delete* blobs that have no file are removed when all files
+        were uploaded without a failure. Raises DeletionRefused, with nothing touched, if the
+        folder holds no file that is wanted, or if more than *max_delete* blobs would go. What
+        *filter* and ignore files exclude is neither uploaded nor removed; the filter is asked
+        for it by its path below *dst*. A *progress* that is an AbstractDeleteProgress too is
+        told what is removed.
         """
         handle, key = await self.locate(dst)
         await handle.sync_up(
@@ -189,6 +207,7 @@ class BucketsFiles(abc.ABC):
             key,
             delete=delete,
             max_delete=max_delete,
+            verify=verify,
             filter=filter,
             ignore_file_names=ignore_file_names,
             progress=progress,
@@ -202,17 +221,18 @@ class BucketsFiles(abc.ABC):
         *,
         delete: bool = False,
         max_delete: int | None = 1000,
+        verify: bool = False,
         filter: Callable[[str], Awaitable[bool]] | None = None,
         ignore_file_names: AbstractSet[str] = frozenset(),
         progress: AbstractRecursiveFileProgress | None = None,
     ) -> None:
         """Make a local folder like a directory of a bucket.
 
-        As :meth:`download_dir`, but blobs are skipped whose file has their size and is not
-        older. *delete*, *max_delete*, *filter* and *progress* as in :meth:`sync_up`, for files
-        that have no blob; folders that this empties go too. Links, pipes, sockets and devices
-        in *dst* are never removed, nor is what the files called *ignore_file_names* in *dst*
-        exclude.
+        As :meth:`download_dir`, also with *verify*, but blobs are skipped whose file has their
+        size and is not older. *delete*, *max_delete*, *filter* and *progress* as in
+        :meth:`sync_up`, for files that have no blob; folders that this empties go too. Links,
+        pipes, sockets and devices in *dst* are never removed, nor is what the files called
+        *ignore_file_names* in *dst* exclude.
         """
         handle, key = await self.locate(src)
         await handle.sync_down(
@@ -220,6 +240,7 @@ class BucketsFiles(abc.ABC):
             dst,
             delete=delete,
             max_delete=max_delete,
+            verify=verify,
             filter=filter,
             ignore_file_names=ignore_file_names,
             progress=progress,

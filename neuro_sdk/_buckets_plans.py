@@ -24,6 +24,7 @@ class BucketsPlans(BucketsFiles):
         dst: BlobPath,
         *,
         update: bool = False,
+        verify: bool = False,
         filter: Callable[[str], Awaitable[bool]] | None = None,
         ignore_file_names: AbstractSet[str] = frozenset(),
     ) -> Plan[AbstractRecursiveFileProgress]:
@@ -34,7 +35,12 @@ class BucketsPlans(BucketsFiles):
         """
         handle, key = await self.locate(dst)
         return await handle.plan_upload_dir(
-            src, key, update=update, filter=filter, ignore_file_names=ignore_file_names
+            src,
+            key,
+            update=update,
+            verify=verify,
+            filter=filter,
+            ignore_file_names=ignore_file_names,
         )
 
     @within_lifetime
@@ -45,12 +51,13 @@ class BucketsPlans(BucketsFiles):
         *,
         update: bool = False,
         continue_: bool = False,
+        verify: bool = False,
         filter: Callable[[str], Awaitable[bool]] | None = None,
     ) -> Plan[AbstractRecursiveFileProgress]:
         """What :meth:`download_dir` would do; see :meth:`plan_upload_dir`."""
         handle, key = await self.locate(src)
         return await handle.plan_download_dir(
-            key, dst, update=update, continue_=continue_, filter=filter
+            key, dst, update=update, continue_=continue_, verify=verify, filter=filter
         )
 
     @within_lifetime
@@ -75,6 +82,7 @@ class BucketsPlans(BucketsFiles):
         *,
         delete: bool = False,
         max_delete: int | None = 1000,
+        verify: bool = False,
         filter: Callable[[str], Awaitable[bool]] | None = None,
         ignore_file_names: AbstractSet[str] = frozenset(),
     ) -> Plan[AbstractRecursiveFileProgress]:
@@ -89,6 +97,7 @@ class BucketsPlans(BucketsFiles):
             key,
             delete=delete,
             max_delete=max_delete,
+            verify=verify,
             filter=filter,
             ignore_file_names=ignore_file_names,
         )
@@ -101,6 +110,7 @@ class BucketsPlans(BucketsFiles):
         *,
         delete: bool = False,
         max_delete: int | None = 1000,
+        verify: bool = False,
         filter: Callable[[str], Awaitable[bool]] | None = None,
         ignore_file_names: AbstractSet[str] = frozenset(),
     ) -> Plan[AbstractRecursiveFileProgress]:
@@ -111,6 +121,7 @@ class BucketsPlans(BucketsFiles):
             dst,
             delete=delete,
             max_delete=max_delete,
+            verify=verify,
             filter=filter,
             ignore_file_names=ignore_file_names,
         )

@@ -27,7 +27,8 @@
     ├── StorageError (OSError)             the store failed to do what it was asked
     │   ├── StorageUnavailable (ConnectionError)
     │   ├── StorageTimeout (TimeoutError)
-    │   └── BlobChanged                    the blob was replaced while it was being read
+    │   ├── BlobChanged                    the blob was replaced while it was being read
+    │   └── VerificationFailed             what was stored is not what was sent
     ├── LocalError (OSError)               the file system of this machine said no
     │   ├── LocalNotFound (FileNotFoundError)
     │   ├── LocalIsADirectory (IsADirectoryError)
@@ -85,6 +86,7 @@ __all__ = [
     "StorageTimeout",
     "StorageUnavailable",
     "TransferError",
+    "VerificationFailed",
 ]
 
 
@@ -232,6 +234,10 @@ class StorageTimeout(StorageError, TimeoutError):
 
 class BlobChanged(StorageError):
     """The blob was replaced while it was being read; read it again."""
+
+
+class VerificationFailed(StorageError):
+    """What was stored is not what was sent, as ``verify=True`` found; it is still there."""
 
 
 class LocalError(NeuroError, OSError):

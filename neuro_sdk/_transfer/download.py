@@ -43,6 +43,7 @@ from .events import FileEvents, Folder, TreeEvents
 from .pool import Job, run_bounded
 from .report import Report
 from .steps import LEFT_OUT, Choose, Doing, Filter, Step, Wanted
+from .verify import Held, verify_download
 
 __all__ = ["Download", "choose_download", "download_file", "download_tree", "list_tree"]
 
@@ -60,6 +61,7 @@ async def download_file(
     config: TransferConfig,
     update: bool,
     continue_: bool,
+    verify: bool,
     progress: AbstractFileProgress | None,
 ) -> None:
     """Bring one blob to *target*; see Buckets.download_file."""
@@ -83,7 +85,13 @@ async def download_file(
     if progress is not None:
         events = FileEvents(progress, provider.bucket.blob_url(key), file_url(target))
     fetch = _Fetch(disk, provider, config, continue_)
-    await fetch.file(blob, str(target), action, events)
+    if not verify:
+        await fetch.file(blob, str(target), action, events)
+        return
+    await fetch.file(blob, str(target), action, Held.back(events))
+    await verify_download(disk, provider, blob, str(target))
+    if events is not None:
+        events.complete()
 
 
 def _side(blob: BucketEntry) -> Side:
@@ -187,6 +195,7 @@ async def download_tree(
     config: TransferConfig,
     update: bool,
     continue_: bool,
+    verify: bool,
     filter_: Filter | None,
     progress: AbstractRecursiveFileProgress | None,
 ) -> None:
@@ -199,6 +208,7 @@ async def download_tree(
         config=config,
         choose=choose_download(provider, update=update, continue_=continue_),
         continue_=continue_,
+        verify=verify,
         filter_=filter_,
     )
     await download.run(download.steps(), progress)
@@ -248,6 +258,7 @@ class Download:
         choose: Choose | None,
         skipped: str = "the file there is not older",
         continue_: bool,
+        verify: bool = False,
         filter_: Filter | None,
     ) -> None:
         self.disk = disk
@@ -259,6 +270,7 @@ class Download:
         self.filter = filter_
         self._choose = choose
         self._skipped = skipped
+        self.verify = verify
         self._fetch = _Fetch(disk, provider, config, continue_)
         self._base = str(root).rstrip("/")
         self._made: list[tuple[str, NeuroError | None]] = []
@@ -407,8 +419,14 @@ class Download:
         return folder
 
     async def _file(self, step: Step[BlobObject], action: Action, doing: Doing) -> None:
-        events = doing.tree.file(step.path)
-        await self._fetch.file(step.source, f"{self._base}/{step.path}", action, events)
+        events, target = doing.tree.file(step.path), f"{self._base}/{step.path}"
+        if self.verify:
+            await self._fetch.file(step.source, target, action, Held.back(events))
+            await verify_download(self.disk, self.provider, step.source, target)
+            if events is not None:
+                events.complete()
+        else:
+            await self._fetch.file(step.source, target, action, events)
         doing.report.done += 1
 
 

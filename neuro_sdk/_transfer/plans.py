@@ -21,7 +21,7 @@ from .._core.plans import (
     put_requests,
     remove_requests,
 )
-from .._core.versions import same_version
+from .._core.versions import content_tag, same_version
 from ..errors import BlobNotFound, PlanOutdated
 from ..progress import AbstractDeleteProgress, AbstractRecursiveFileProgress
 from ..protocols import Provider
@@ -225,11 +225,24 @@ def _uri(provider: Provider, key: str) -> str:
 
 
 def _sending(upload: Upload) -> Callable[[Step[Any]], int]:
-    return lambda step: put_requests(step.size, upload.config.part_size)
+    part = upload.config.part_size
+
+    def cost(step: Step[Any]) -> int:
+        again = 1 + fetch_requests(step.size, part)  # looked up, and read
+        verified = upload.verify and not step.path.endswith("/")
+        return put_requests(step.size, part) + (again if verified else 0)
+
+    return cost
 
 
 def _fetching(download: Download) -> Callable[[Step[Any]], int]:
-    return lambda step: fetch_requests(step.size, download.config.part_size)
+    part = download.config.part_size
+
+    def cost(step: Step[Any]) -> int:
+        again = download.verify and content_tag(step.source.etag) is None
+        return fetch_requests(step.size, part) * (2 if again else 1)
+
+    return cost
 
 
 def _planned(

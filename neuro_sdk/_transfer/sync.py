@@ -172,6 +172,7 @@ class SyncUp(Sync[BlobObject]):
         prefix: str,
         *,
         config: TransferConfig,
+        verify: bool,
         filter_: Filter | None,
         ignore_file_names: AbstractSet[str],
     ) -> None:
@@ -183,6 +184,7 @@ class SyncUp(Sync[BlobObject]):
             config=config,
             choose=plan_sync,
             skipped=_SKIPPED,
+            verify=verify,
             filter_=filter_,
             ignore_file_names=ignore_file_names,
         )
@@ -271,6 +273,7 @@ class SyncDown(Sync[Side]):
         root: Path,
         *,
         config: TransferConfig,
+        verify: bool,
         filter_: Filter | None,
         ignore_file_names: AbstractSet[str],
     ) -> None:
@@ -282,6 +285,7 @@ class SyncDown(Sync[Side]):
             config=config,
             choose=partial(plan_sync, grain=provider.grain),
             skipped=_SKIPPED,
+            verify=verify,
             continue_=False,
             filter_=filter_,
         )

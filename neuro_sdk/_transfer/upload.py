@@ -27,6 +27,7 @@ from .events import FileEvents, TreeEvents
 from .pool import Job, run_bounded
 from .report import Report
 from .steps import Choose, Doing, Filter, Step
+from .verify import Held, verify_upload
 from .walk import Found, Kind, walk
 
 __all__ = ["Cursor", "Upload", "choose_upload", "upload_file", "upload_tree"]
@@ -42,6 +43,7 @@ async def upload_file(
     *,
     config: TransferConfig,
     update: bool,
+    verify: bool,
     progress: AbstractFileProgress | None,
 ) -> None:
     """Put one file under *key*; see Buckets.upload_file."""
@@ -61,7 +63,14 @@ async def upload_file(
     events = None
     if progress is not None:
         events = FileEvents(progress, file_url(source), provider.bucket.blob_url(key))
-    await _send(disk, provider, str(source), key, events, config)
+    if not verify:
+        await _send(disk, provider, str(source), key, events, config)
+        return
+    (side,) = await disk.run(source, stat_many, [str(source)])
+    await _send(disk, provider, str(source), key, Held.back(events), config)
+    await verify_upload(disk, provider, str(source), side, key)
+    if events is not None:
+        events.complete()
 
 
 async def _find(provider: Provider, key: str) -> Side | None:
@@ -120,6 +129,7 @@ async def upload_tree(
     *,
     config: TransferConfig,
     update: bool,
+    verify: bool,
     filter_: Filter | None,
     ignore_file_names: AbstractSet[str],
     progress: AbstractRecursiveFileProgress | None,
@@ -132,6 +142,7 @@ async def upload_tree(
         prefix,
         config=config,
         choose=choose_upload(update),
+        verify=verify,
         filter_=filter_,
         ignore_file_names=ignore_file_names,
     )
@@ -164,6 +175,7 @@ class Upload:
         config: TransferConfig,
         choose: Choose | None,
         skipped: str = "the blob there is not older",
+        verify: bool = False,
         filter_: Filter | None,
         ignore_file_names: AbstractSet[str],
     ) -> None:
@@ -177,6 +189,7 @@ class Upload:
         self.ignore_file_names = ignore_file_names
         self._choose = choose
         self._skipped = skipped
+        self.verify = verify
 
     async def check(self) -> None:
         """Raise LocalNotFound or LocalNotADirectory unless *root* is a folder."""
@@ -275,7 +288,14 @@ class Upload:
         if exact and (await self.changed([found])):
             raise LocalFileChanged(f"the file changed since it was planned: {found.local!r}")
         events = doing.tree.file(found.path)
-        await _send(self.disk, self.provider, found.local, key, events, self.config)
+        if self.verify:
+            held = Held.back(events)
+            await _send(self.disk, self.provider, found.local, key, held, self.config)
+            await verify_upload(self.disk, self.provider, found.local, found.side, key)
+            if events is not None:
+                events.complete()
+        else:
+            await _send(self.disk, self.provider, found.local, key, events, self.config)
         doing.report.done += 1
 
     async def changed(self, files: Sequence[Found]) -> list[Found]:

@@ -153,3 +153,19 @@ class TestPlans:
         await bucket.plan_copy_dir("from", "new", update=True)
         # Where there is no folder yet, no listing is asked what it has alone.
         assert watched.counts() == {"GET list-type": 1 + 2 + 1 + 2}
+
+
+class TestVerify:
+    async def test_what_reading_again_costs(
+        self, bucket: BucketHandle, watched: FaultyProxy, tmp_path: Path
+    ) -> None:
+        root = make_tree(tmp_path / "from", {f"{n}": b"%d" % n for n in range(20)})
+        plan = await bucket.plan_upload_dir(root, "t", verify=True)
+        watched.forget()
+        await plan.apply()
+        assert watched.counts() == {"PUT": 20, "HEAD": 20, "GET": 20}
+        assert plan.requests == 60
+        watched.forget()
+        await bucket.download_dir("t", tmp_path / "to", verify=True)
+        # The tags are MD5s of the content, so the files alone are read again.
+        assert watched.counts() == {"GET list-type": 1, "GET": 20}
