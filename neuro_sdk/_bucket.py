@@ -218,6 +218,7 @@ class BucketHandle:
         key: str,
         *,
         update: bool = False,
+        resume: bool = False,
         progress: AbstractFileProgress | None = None,
     ) -> None:
         """See :meth:`Buckets.upload_file`."""
@@ -230,6 +231,7 @@ class BucketHandle:
                 key,
                 config=self._transfer,
                 update=update,
+                resume=resume,
                 progress=progress,
             )
 
@@ -264,6 +266,7 @@ class BucketHandle:
         prefix: str = "",
         *,
         update: bool = False,
+        resume: bool = False,
         filter: Callable[[str], Awaitable[bool]] | None = None,
         ignore_file_names: AbstractSet[str] = frozenset(),
         progress: AbstractRecursiveFileProgress | None = None,
@@ -279,6 +282,7 @@ class BucketHandle:
                 prefix,
                 config=self._transfer,
                 update=update,
+                resume=resume,
                 filter_=filter,
                 ignore_file_names=ignore_file_names,
                 progress=progress,

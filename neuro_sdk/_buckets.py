@@ -383,16 +383,20 @@ class Buckets:
         dst: BlobPath,
         *,
         update: bool = False,
+        resume: bool = False,
         progress: AbstractFileProgress | None = None,
     ) -> None:
         """Upload a local file, whole or not at all.
 
-        With *update* only if the blob is missing or older than the file. Raises LocalError,
+        With *update* only if the blob is missing or older than the file. A file larger than a
+        part goes in parts to stores that take them; when that fails they are removed, unless
+        *resume*: then the next call with *resume* for the same file, unchanged, sends only what
+        the store does not have (its record lies in the user's state folder). Raises LocalError,
         LocalFileChanged if the file is written to meanwhile, and BlobIsADirectory if *dst*
         ends in ``/``.
         """
         handle, key = await self.locate(dst)
-        await handle.upload_file(src, key, update=update, progress=progress)
+        await handle.upload_file(src, key, update=update, resume=resume, progress=progress)
 
     @within_lifetime
     async def download_file(
@@ -421,6 +425,7 @@ class Buckets:
         dst: BlobPath,
         *,
         update: bool = False,
+        resume: bool = False,
         filter: Callable[[str], Awaitable[bool]] | None = None,
         ignore_file_names: AbstractSet[str] = frozenset(),
         progress: AbstractRecursiveFileProgress | None = None,
@@ -431,14 +436,16 @@ class Buckets:
         relative to *src*; what it turns down is left out, a folder with all below it.
         *ignore_file_names* are names such as ``.gitignore`` of files with gitignore's rules,
         read in *src*, the folders below it and those above it; they leave out more, never
-        less, than the filter. What cannot be uploaded is reported by ``progress.fail`` and
-        all together by a TransferError at the end, when the rest is done.
+        less, than the filter. *resume* is that of ``upload_file``. What cannot be uploaded is
+        reported by ``progress.fail`` and all together by a TransferError at the end, when the
+        rest is done.
         """
         handle, key = await self.locate(dst)
         await handle.upload_dir(
             src,
             key,
             update=update,
+            resume=resume,
             filter=filter,
             ignore_file_names=ignore_file_names,
             progress=progress,
@@ -555,7 +562,10 @@ class Buckets:
         leased = self._providers.get(bucket.id)
         if leased is None:
             leased = LeasedProvider(
-                bucket, lambda: self._control.bucket_credentials(bucket), self._open_provider
+                bucket,
+                lambda: self._control.bucket_credentials(bucket),
+                self._open_provider,
+                transfer=self._transfer,
             )
             self._providers[bucket.id] = leased
         return await leased.open()

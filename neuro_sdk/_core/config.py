@@ -37,15 +37,19 @@ class ClientConfig:
 class TransferConfig:
     """Bounds of a transfer.
 
-    ``concurrency`` files move at once. A file larger than ``part_size`` bytes moves in parts
-    of that size, ``window`` of them in flight, so one file needs ``part_size * window`` bytes
-    of memory. ``timeout`` is the longest wait for one answer of a store, in seconds;
-    ``retries`` is how often a failed request is repeated.
+    ``concurrency`` files move at once. A file larger than ``part_size`` bytes moves in parts,
+    ``window`` of them in flight; parts are larger where a store asks for it or takes only so
+    many. The bodies that one call holds take ``memory`` bytes at most, so fewer files move at
+    once when they are large. ``bandwidth`` is how many bytes a second one call moves at most;
+    None means as many as there can be. ``timeout`` is the longest wait for one answer of a
+    store, in seconds; ``retries`` is how often a failed request is repeated.
     """
 
     concurrency: int = 16
     part_size: int = 8 << 20
     window: int = 4
+    memory: int = 128 << 20
+    bandwidth: int | None = None
     timeout: float = 30.0
     retries: int = 4
 
@@ -53,5 +57,9 @@ class TransferConfig:
         for name, least in (("concurrency", 1), ("part_size", 64 << 10), ("window", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"TransferConfig.{name} must be at least {least}")
+        if self.memory < self.part_size:
+            raise ConfigError("TransferConfig.memory must be at least part_size")
+        if self.bandwidth is not None and self.bandwidth < 1:
+            raise ConfigError("TransferConfig.bandwidth must be at least 1, or None")
         if self.timeout <= 0 or self.retries < 0:
             raise ConfigError("TransferConfig.timeout must be positive and retries not negative")

@@ -15,6 +15,7 @@ from .local import LocalProvider
 from .objects import ObjectProvider
 from .opendal import Engine
 from .s3 import S3Access, S3Requests
+from .s3_verbs import S3Multipart, delete_many
 
 __all__ = ["PROVIDERS", "open_provider", "opener"]
 
@@ -54,7 +55,8 @@ def _s3(
         engine,
         rules=rules,
         transfer=transfer,
-        bulk_delete=requests.delete_many,
+        bulk_delete=partial(delete_many, requests),
+        multipart=S3Multipart(requests),
         folders=folders,
         closing=requests.close,
     )
@@ -104,6 +106,7 @@ def _s3_options(access: S3Access) -> dict[str, str]:
         # Neither the environment nor a metadata service has a say in what is opened.
         "disable_config_load": "true",
         "disable_ec2_metadata": "true",
+        "checksum_algorithm": "crc32c",  # stores take no body that does not fit it
     }
     if access.session_token is not None:
         options["session_token"] = access.session_token

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+)
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
 from yarl import URL
 
-from .._aio import batches
+from .._aio import Job, batches, in_order, run_bounded
 from .._core.config import TransferConfig
 from .._core.keys import check_key, key_problem
 from .._core.landing import Collisions, landing_path
@@ -22,6 +29,7 @@ from ..errors import (
     BlobNotADirectory,
     BlobNotFound,
     InvalidKey,
+    LocalDiskFull,
     LocalIsADirectory,
     LocalNotADirectory,
     NeuroError,
@@ -29,6 +37,7 @@ from ..errors import (
 )
 from ..progress import AbstractFileProgress, AbstractRecursiveFileProgress
 from ..protocols import Provider
+from .bounds import Bounds
 from .disk import (
     Disk,
     Existing,
@@ -40,7 +49,6 @@ from .disk import (
     stat_many,
 )
 from .events import FileEvents, Folder, TreeEvents, ask
-from .pool import Job, run_bounded
 from .report import Report
 from .walk import Filter
 
@@ -82,7 +90,7 @@ async def download_file(
     events = None
     if progress is not None:
         events = FileEvents(progress, provider.bucket.blob_url(key), file_url(target))
-    fetch = _Fetch(disk, provider, config, continue_)
+    fetch = _Fetch(disk, provider, Bounds(config), continue_)
     await fetch.file(blob, str(target), action, events)
 
 
@@ -93,13 +101,12 @@ def _side(blob: BucketEntry) -> Side:
 class _Fetch:
     """Brings single blobs to the disk, whole or not at all."""
 
-    def __init__(
-        self, disk: Disk, provider: Provider, config: TransferConfig, continue_: bool
-    ) -> None:
+    def __init__(self, disk: Disk, provider: Provider, bounds: Bounds, continue_: bool) -> None:
         self._disk = disk
         self._provider = provider
-        self._config = config
+        self._bounds = bounds
         self._continue = continue_
+        self._full = False
 
     async def file(
         self, blob: BlobObject, target: str, action: Action, events: FileEvents | None
@@ -109,7 +116,7 @@ class _Fetch:
             events.start(blob.size)
         if action is Action.APPEND and await self._append(blob, target, events):
             pass
-        elif blob.size <= self._config.part_size:
+        elif blob.size <= self._bounds.part_size:
             await self._small(blob, target)
             if events is not None and blob.size:
                 events.step(blob.size)
@@ -119,9 +126,7 @@ class _Fetch:
             events.complete()
 
     async def _small(self, blob: BlobObject, target: str) -> None:
-        fetch = self._provider.fetch(blob.key, known=blob)
-        body = b"".join([piece async for piece in fetch])
-        self._check_size(blob, len(body))
+        body = await self._part(blob, 0, blob.size) if blob.size else b""
         await self._disk.run(target, Partial.write_whole, target, body)
 
     async def _large(self, blob: BlobObject, target: str, events: FileEvents | None) -> None:
@@ -134,7 +139,9 @@ class _Fetch:
                 await self._fill(blob, file, events)
             await self._disk.run(target, file.publish)
         except BaseException as error:
-            await self._disk.run(target, file.fail, error)
+            self._full = self._full or isinstance(error, LocalDiskFull)
+            # On a full disk nobody wants what the others were cut short in either.
+            await self._disk.run(target, file.abandon if self._full else partial(file.fail, error))
             raise
 
     async def _append(self, blob: BlobObject, target: str, events: FileEvents | None) -> bool:
@@ -152,30 +159,38 @@ class _Fetch:
             return False
         overlap = min(_OVERLAP, file.position)
         expected = await self._disk.run(file.target, file.tail, overlap)
-        start = file.position - overlap
-        async with aclosing(self._provider.fetch(blob.key, start, known=blob)) as pieces:
-            async for arrived in pieces:
-                piece = arrived
+        calls = self._parts(blob, file.position - overlap)
+        async with aclosing(in_order(self._bounds.window, calls)) as bodies:
+            async for body in bodies:
                 if expected:
-                    seen = min(len(expected), len(piece))
-                    if piece[:seen] != expected[:seen]:
+                    if body[:overlap] != expected:
                         return False
-                    expected, piece = expected[seen:], piece[seen:]
-                    if not piece:
-                        continue
-                await self._disk.run(file.target, file.write, piece)
-                if events is not None:
-                    events.step(file.position)
-        self._check_size(blob, file.position - len(expected))
+                    expected, body = b"", body[overlap:]
+                if body:
+                    await self._disk.run(file.target, file.write, body)
+                    if events is not None:
+                        events.step(file.position)
         return True
 
-    def _check_size(self, blob: BlobObject, size: int) -> None:
-        if size != blob.size:
+    def _parts(
+        self, blob: BlobObject, start: int
+    ) -> Iterator[Callable[[], Coroutine[None, None, bytes]]]:
+        size = self._bounds.part_size
+        for offset in range(start, blob.size, size):
+            yield partial(self._part, blob, offset, min(size, blob.size - offset))
+
+    async def _part(self, blob: BlobObject, offset: int, length: int) -> bytes:
+        await self._bounds.pace(length)
+        fetch = self._provider.fetch(blob.key, offset, length, known=blob)
+        pieces = [piece async for piece in fetch]
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if len(body) != length:
             raise StorageError(
-                f"the store sent {size} bytes of a blob of {blob.size}",
+                f"the store sent {len(body)} bytes where {length} were asked for",
                 bucket=blob.bucket.name or blob.bucket.id,
                 key=blob.key,
             )
+        return body
 
 
 async def download_tree(
@@ -207,8 +222,10 @@ async def download_tree(
             lambda path: bucket.blob_url(prefix + path),
             lambda path: _landing_url(f"{base}/{path}"),
         )
+        bounds = Bounds(config)
         download = _Download(
-            _Fetch(disk, provider, config, continue_),
+            _Fetch(disk, provider, bounds, continue_),
+            bounds,
             disk,
             provider,
             base,
@@ -266,6 +283,7 @@ class _Download:
     def __init__(
         self,
         fetch: _Fetch,
+        bounds: Bounds,
         disk: Disk,
         provider: Provider,
         base: str,
@@ -279,6 +297,7 @@ class _Download:
         needs_target: bool,
     ) -> None:
         self._fetch = fetch
+        self._bounds = bounds
         self._disk = disk
         self._provider = provider
         self._base = base
@@ -392,7 +411,8 @@ class _Download:
     async def _run(self, blob: BlobObject, path: str, action: Action, folder: Folder) -> None:
         try:
             events = self._tree.file(path)
-            await self._fetch.file(blob, f"{self._base}/{path}", action, events)
+            async with self._bounds.memory(blob.size):
+                await self._fetch.file(blob, f"{self._base}/{path}", action, events)
             self.report.done += 1
         except NeuroError as error:
             self._fail(path, error)

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
+from .._aio import Job, run_bounded
 from .._core.config import TransferConfig
 from .._core.keys import check_key, key_problem
 from .._core.models import BucketEntry
@@ -22,9 +23,10 @@ from ..errors import (
 )
 from ..progress import AbstractFileProgress, AbstractRecursiveFileProgress
 from ..protocols import Provider
+from .bounds import Bounds
 from .disk import Disk, Source
 from .events import FileEvents, Folder, TreeEvents
-from .pool import Job, run_bounded
+from .parts import send_parts
 from .report import Report
 from .walk import Filter, Found, Kind, walk
 
@@ -41,6 +43,7 @@ async def upload_file(
     *,
     config: TransferConfig,
     update: bool,
+    resume: bool,
     progress: AbstractFileProgress | None,
 ) -> None:
     """Put one file under *key*; see Buckets.upload_file."""
@@ -60,7 +63,7 @@ async def upload_file(
     events = None
     if progress is not None:
         events = FileEvents(progress, file_url(source), provider.bucket.blob_url(key))
-    await _send(disk, provider, str(source), key, events, config)
+    await _send(disk, provider, str(source), key, events, Bounds(config), resume)
 
 
 async def _find(provider: Provider, key: str) -> Side | None:
@@ -77,19 +80,32 @@ async def _send(
     path: str,
     key: str,
     events: FileEvents | None,
-    config: TransferConfig,
+    bounds: Bounds,
+    resume: bool,
 ) -> None:
-    source = await disk.run(path, Source, path, config.part_size)
+    source = await disk.run(path, Source, path, bounds.part_size)
+    acknowledged = events.step if events is not None else _unheard
     try:
         if events is not None:
             events.start(source.size)
         if source.body is not None:
+            await bounds.pace(source.size)
             await provider.put(key, source.body)
-            if events is not None and source.size:
-                events.step(source.size)
+            if source.size:
+                acknowledged(source.size)
+        elif provider.multipart is not None:
+            await send_parts(
+                disk,
+                provider.multipart,
+                provider.bucket.id,
+                key,
+                source,
+                bounds=bounds,
+                acknowledged=acknowledged,
+                resume=resume,
+            )
         else:
-            read = _pieces(disk, path, source, events, config.part_size)
-            async with aclosing(read) as pieces:
+            async with aclosing(_pieces(disk, source, acknowledged, bounds)) as pieces:
                 await provider.put(key, pieces)
     finally:
         source.abandon()
@@ -97,18 +113,23 @@ async def _send(
         events.complete()
 
 
+def _unheard(_: int) -> None:
+    """Nobody listens to the progress."""
+
+
 async def _pieces(
-    disk: Disk, path: str, source: Source, events: FileEvents | None, length: int
+    disk: Disk, source: Source, acknowledged: Callable[[int], None], bounds: Bounds
 ) -> AsyncGenerator[bytes, None]:
     # The writer asks for the next piece once it has taken the one before.
     done = 0
     while done < source.size:
-        piece = await disk.run(path, source.read, min(length, source.size - done))
+        length = min(bounds.part_size, source.size - done)
+        piece = await disk.run(source.path, source.read_at, done, length)
+        await bounds.pace(length)
         yield piece
-        done += len(piece)
-        if events is not None:
-            events.step(done)
-    await disk.run(path, source.check_unchanged)
+        done += length
+        acknowledged(done)
+    await disk.run(source.path, source.check_unchanged)
 
 
 async def upload_tree(
@@ -119,6 +140,7 @@ async def upload_tree(
     *,
     config: TransferConfig,
     update: bool,
+    resume: bool,
     filter_: Filter | None,
     ignore_file_names: AbstractSet[str],
     progress: AbstractRecursiveFileProgress | None,
@@ -138,7 +160,8 @@ async def upload_tree(
         lambda path: bucket.blob_url(prefix + path),
     )
     found = walk(disk, root, filter_=filter_, ignore_file_names=ignore_file_names)
-    upload = _Upload(disk, provider, prefix, config, tree, Report("uploaded", name))
+    bounds, report = Bounds(config), Report("uploaded", name)
+    upload = _Upload(disk, provider, prefix, bounds, tree, report, resume=resume)
     async with aclosing(found), aclosing(provider.list(prefix, recursive=True)) as entries:
         target = _Cursor(entries) if update else None
         await run_bounded(config.concurrency, upload.jobs(found, target))
@@ -156,14 +179,17 @@ class _Upload:
         disk: Disk,
         provider: Provider,
         prefix: str,
-        config: TransferConfig,
+        bounds: Bounds,
         tree: TreeEvents,
         report: Report,
+        *,
+        resume: bool,
     ) -> None:
         self._disk = disk
         self._provider = provider
         self._prefix = prefix
-        self._config = config
+        self._bounds = bounds
+        self._resume = resume
         self._tree = tree
         self.report = report
 
@@ -202,8 +228,12 @@ class _Upload:
             yield partial(self._run, found.path, folder, partial(self._file, found, key))
 
     async def _file(self, found: Found, key: str) -> None:
+        assert found.side is not None
         events = self._tree.file(found.path)
-        await _send(self._disk, self._provider, found.local, key, events, self._config)
+        async with self._bounds.memory(found.side.size):
+            await _send(
+                self._disk, self._provider, found.local, key, events, self._bounds, self._resume
+            )
         self.report.done += 1
 
     async def _run(
