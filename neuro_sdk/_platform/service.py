@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -14,11 +15,18 @@ from typing import NoReturn
 from yarl import URL
 
 from .._core.config import ClientConfig
+from .._core.expiry import check_link_seconds
 from .._core.keys import check_key
 from .._core.models import Bucket, BucketCredentials, PersistentBucketCredentials
 from .._core.names import check_name
 from .._core.uri import Scope
-from ..errors import ConfigError, IllegalArgumentError, NotSupportedError, local_error
+from ..errors import (
+    AuthorizationError,
+    ConfigError,
+    IllegalArgumentError,
+    NotSupportedError,
+    local_error,
+)
 from ..protocols import OpenProvider, Provider
 from . import sqlite
 from .admin import BucketAdmin, ImportAdmin, Place
@@ -34,7 +42,6 @@ __all__ = ["STORE_FILE", "EmbeddedPlatform"]
 
 STORE_FILE = "store.toml"
 
-_LONGEST_LINK = 7 * 24 * 3600
 _S3 = (
     Bucket.Provider.AWS,
     Bucket.Provider.MINIO,
@@ -94,6 +101,22 @@ class EmbeddedPlatform:
             await platform.close()
             raise
         return platform
+
+    def acting_for(self, config: ClientConfig) -> EmbeddedPlatform:
+        """This platform for the user and with the defaults of *config*; close only the first."""
+        view = copy.copy(self)
+        view._config = config
+        return view
+
+    @property
+    def store(self) -> Store:
+        """The registry."""
+        return self._store
+
+    @property
+    def makes(self) -> Bucket.Provider:
+        """Where new buckets are made."""
+        return self._makes
 
     async def list_buckets(self, scope: Scope) -> AsyncIterator[Bucket]:
         for place in await self._store.buckets(*self._owner(scope)):
@@ -166,14 +189,20 @@ class EmbeddedPlatform:
             place = await self._store.set_public(bucket.id, public)
         return place.bucket
 
-    async def bucket_credentials(self, bucket: Bucket) -> BucketCredentials:
-        return await self._credentials(await self._find(bucket), read_only=False)
+    async def bucket_credentials(
+        self, bucket: Bucket, *, read_only: bool = False
+    ) -> BucketCredentials:
+        place = await self._find(bucket)
+        if read_only and place.credentials is not None:
+            raise AuthorizationError(
+                "an imported bucket opens only with the keys it was imported with, which may "
+                "write, and you may only read; ask for signed URLs",
+                bucket=bucket.name or bucket.id,
+            )
+        return await self._credentials(place, read_only=read_only)
 
     async def sign_url(self, bucket: Bucket, key: str, expires_in: int) -> URL:
-        if type(expires_in) is not int or not 1 <= expires_in <= _LONGEST_LINK:
-            raise IllegalArgumentError(
-                f"expires_in must be a whole number of seconds from 1 to {_LONGEST_LINK}"
-            )
+        check_link_seconds(expires_in)
         place = await self._find(bucket)
         admin = self._sharing(place, "signing URLs")
         provider = await self._open(place)
