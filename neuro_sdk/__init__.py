@@ -8,7 +8,8 @@ from ._aio import AsyncStream, Opening
 from ._bucket import BucketHandle, ListingTruncated
 from ._buckets import Buckets
 from ._client import Client, get, local, serve_store
-from ._core.config import ClientConfig, TransferConfig
+from ._config import Config
+from ._core.config import TransferConfig
 from ._core.models import (
     BlobCommonPrefix,
     BlobObject,
@@ -18,6 +19,10 @@ from ._core.models import (
     BucketUsage,
     PersistentBucketCredentials,
 )
+from ._core.roles import Grant, Role
+from ._login import login_with_passed_config, login_with_token, logout
+from ._platform.accounts import TokenInfo
+from ._serve import Accounts, accounts, serve
 from .errors import (
     AuthenticationError,
     AuthError,
@@ -76,6 +81,7 @@ __all__ = [
     "AbstractDeleteProgress",
     "AbstractFileProgress",
     "AbstractRecursiveFileProgress",
+    "Accounts",
     "AsyncStream",
     "AuthError",
     "AuthenticationError",
@@ -96,12 +102,13 @@ __all__ = [
     "Buckets",
     "Client",
     "ClientClosed",
-    "ClientConfig",
     "ClientStateError",
+    "Config",
     "ConfigError",
     "ConflictError",
     "CreationDisabled",
     "ForkedProcessError",
+    "Grant",
     "IllegalArgumentError",
     "InvalidKey",
     "InvalidName",
@@ -124,6 +131,7 @@ __all__ = [
     "PlatformError",
     "PlatformTimeout",
     "ResourceNotFound",
+    "Role",
     "ServerNotAvailable",
     "StorageError",
     "StorageProgressComplete",
@@ -135,9 +143,15 @@ __all__ = [
     "StorageProgressStep",
     "StorageTimeout",
     "StorageUnavailable",
+    "TokenInfo",
     "TransferConfig",
     "TransferError",
+    "accounts",
     "get",
     "local",
+    "login_with_passed_config",
+    "login_with_token",
+    "logout",
+    "serve",
     "serve_store",
 ]

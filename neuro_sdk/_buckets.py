@@ -21,6 +21,7 @@ from ._core.models import (
 )
 from ._core.names import check_name
 from ._core.uri import BlobPath, LocalPath, Scope, parse_blob_uri
+from ._lookups import Lookups
 from ._providers.lease import LeasedProvider
 from ._transfer.body import Body
 from ._transfer.disk import Disk
@@ -60,6 +61,7 @@ class Buckets:
         transfer: TransferConfig,
         lifetime: Lifetime,
         providers: dict[str, LeasedProvider] | None = None,
+        lookups: Lookups | None = None,
     ) -> None:
         self._control = control
         self._open_provider = open_provider
@@ -68,6 +70,7 @@ class Buckets:
         self._transfer = transfer
         self._lifetime = lifetime
         self._providers: dict[str, LeasedProvider] = {} if providers is None else providers
+        self._lookups = lookups or Lookups(0)
 
     def __repr__(self) -> str:
         return f"<Buckets of {self._scope.cluster_name!r}>"
@@ -81,7 +84,11 @@ class Buckets:
             self._transfer,
             self._lifetime,
             self._providers,
+            self._lookups,
         )
+
+    def _look_in(self, scope: Scope) -> None:
+        self._scope = scope
 
     async def _close(self) -> None:
         while self._providers:
@@ -121,9 +128,11 @@ class Buckets:
         unique in the org and project. Raises InvalidName and NameTaken.
         """
         check_name(name)
-        return await self._control.create_bucket(
-            name, self._where(cluster_name, org_name, project_name)
-        )
+        scope = self._where(cluster_name, org_name, project_name)
+        bucket = await self._control.create_bucket(name, scope)
+        if name is not None:
+            self._lookups.keep(name, scope, bucket)
+        return bucket
 
     @within_lifetime
     async def import_external(
@@ -163,7 +172,9 @@ class Buckets:
     ) -> Bucket:
         """Describe a bucket; BucketNotFound, a ResourceNotFound, if there is none."""
         scope = self._where(cluster_name, org_name, project_name, bucket_owner)
-        return await self._control.get_bucket(bucket_id_or_name, scope)
+        bucket = await self._control.get_bucket(bucket_id_or_name, scope)
+        self._lookups.keep(bucket_id_or_name, scope, bucket)
+        return bucket
 
     def open(
         self,
@@ -197,6 +208,7 @@ class Buckets:
         scope = self._where(cluster_name, org_name, project_name, bucket_owner)
         bucket = await self._control.get_bucket(bucket_id_or_name, scope)
         await self._control.delete_bucket(bucket, force=force)
+        self._lookups.forget(bucket.id)
         provider = self._providers.pop(bucket.id, None)
         if provider is not None:
             await provider.close()
@@ -231,7 +243,9 @@ class Buckets:
         A local bucket only keeps the flag: no server offers its blobs to anybody.
         """
         scope = self._where(cluster_name, org_name, project_name, bucket_owner)
-        return await (await self._handle(bucket_id_or_name, scope)).set_public_access(public_access)
+        handle = await self._handle(bucket_id_or_name, scope)
+        self._lookups.forget(handle.bucket.id)
+        return await handle.set_public_access(public_access)
 
     def get_disk_usage(
         self,
@@ -542,7 +556,9 @@ class Buckets:
         return await self._handle(id_or_name, scope)
 
     async def _handle(self, id_or_name: str, scope: Scope) -> BucketHandle:
-        bucket = await self._control.get_bucket(id_or_name, scope)
+        bucket = await self._lookups.find(
+            id_or_name, scope, lambda: self._control.get_bucket(id_or_name, scope)
+        )
 
         async def opened() -> Provider:
             return await self._provider(bucket)

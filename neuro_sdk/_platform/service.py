@@ -38,7 +38,7 @@ from .links import LinkServer
 from .store import Role, Store
 from .tasks import whole
 
-__all__ = ["STORE_FILE", "EmbeddedPlatform"]
+__all__ = ["STORE_FILE", "EmbeddedPlatform", "open_registry"]
 
 STORE_FILE = "store.toml"
 
@@ -85,8 +85,8 @@ class EmbeddedPlatform:
         registry is a file in *home* unless *database_url* says otherwise.
         """
         home = await asyncio.to_thread(_made, home)
-        url = database_url or sqlite.file_url(home / "registry.db")
-        platform = cls(config, await Store.open(url, config.cluster_name), open_provider)
+        store = await open_registry(home, database_url, config.cluster_name)
+        platform = cls(config, store, open_provider)
         try:
             local = LocalAdmin(home / "blobs", platform._links)
             await local.prepare()
@@ -372,6 +372,12 @@ def _refuse(place: Place, what: str) -> NoReturn:
         f"{what} is not supported for {place.bucket.provider.value} buckets here",
         bucket=place.bucket.name or place.bucket.id,
     )
+
+
+async def open_registry(home: Path, database_url: str | None, cluster_name: str) -> Store:
+    """The registry in *home*, made where there is none, or that in *database_url*."""
+    home = await asyncio.to_thread(_made, home)
+    return await Store.open(database_url or sqlite.file_url(home / "registry.db"), cluster_name)
 
 
 def _made(home: Path) -> Path:

@@ -79,6 +79,13 @@ def write_store(home: Path, server: SeaweedFSServer | MotoServer, provider: str)
     )
 
 
+def write_profile(home: Path, api: URL, token: str, name: str = "team") -> Path:
+    """A profile file that says how to get to the platform."""
+    path = home / "config.toml"
+    path.write_text(f'[profiles.{name}]\nplatform = "{api}"\ntoken = "{token}"\n')
+    return path
+
+
 @asynccontextmanager
 async def served_team(
     home: Path,
