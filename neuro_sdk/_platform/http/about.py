@@ -9,7 +9,8 @@ from yarl import URL
 
 from ..._core.roles import projects_of, role_in
 from .access import Session, token_of
-from .app import API, SERVED, session_of
+from .app import API, BUCKETS, SERVED, session_of
+from .openapi import describe
 
 __all__ = ["ROUTES"]
 
@@ -74,6 +75,11 @@ def _authorized(session: Session, base: URL) -> dict[str, Any]:
     }
 
 
+async def openapi(request: web.Request) -> web.Response:
+    """Every call of this server."""
+    return web.json_response(describe(request.app, BUCKETS))
+
+
 def _base(request: web.Request) -> URL:
     """The address of the API as the caller sees it."""
     public = request.app[SERVED].public_url
@@ -85,4 +91,5 @@ ROUTES = [
     web.get(f"{API}/ping", ping),
     web.get(f"{API}/secured-ping", secured_ping),
     web.get(f"{API}/config", config),
+    web.get(f"{API}/openapi.json", openapi),
 ]
