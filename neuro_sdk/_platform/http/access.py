@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from aiohttp import hdrs, web
@@ -18,6 +19,7 @@ __all__ = ["Forbidden", "Session", "token_of"]
 
 _QUERY_TOKEN = "neuro-auth-token"  # noqa: S105
 _LONGEST_TOKEN = 8192
+_ID = re.compile(r"bucket-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class Forbidden(Exception):
@@ -107,7 +109,8 @@ class Session:
         try:
             bucket = await self.platform.get_bucket(id_or_name, scope)
         except BucketNotFound:
-            self.require_project(Action.READ, scope)
+            if not _ID.fullmatch(id_or_name):  # nobody guesses an id
+                self.require_project(Action.READ, scope)
             raise
         self.require(action, bucket)
         return bucket

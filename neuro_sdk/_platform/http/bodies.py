@@ -21,7 +21,8 @@ __all__ = [
 
 M = TypeVar("M", bound=BaseModel)
 
-_ShortText = Annotated[str, StringConstraints(max_length=1024)]
+# A database need not be able to keep the character zero.
+_ShortText = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00]*$")]
 _Providers = "|".join(p.value for p in Bucket.Provider if p is not Bucket.Provider.LOCAL)
 
 

@@ -12,7 +12,7 @@ from ..._core.roles import Action
 from ..._core.uri import Scope
 from ..._core.wire import bucket_json, credentials_json
 from ...errors import BucketNotFound, CreationDisabled, IllegalArgumentError, NotSupportedError
-from .access import Session
+from .access import Forbidden, Session
 from .app import BUCKETS, SERVED, session_of
 from .bodies import ChangeBucket, CreateBucket, ImportBucket, SignURL, read_body
 from .listing import listing
@@ -87,15 +87,22 @@ async def find_by_path(request: web.Request) -> web.Response:
         candidates.append((parts[0], parts[1], parts[2]))
     if len(parts) >= 2:
         candidates.append((None, parts[0], parts[1]))
+    refused: list[Forbidden] = []
+    missing = False
     for org, project, name in candidates:
         if not all((project, name)) or org == "":
             continue
         try:
             bucket = await session.bucket(name, session.scope(org, project, None), Action.READ)
         except BucketNotFound:
-            continue
-        if project in (bucket.project_name, bucket.owner):
-            return web.json_response(bucket_json(bucket))
+            missing = True  # in a project of the caller's, who may know
+        except Forbidden as error:
+            refused.append(error)
+        else:
+            if project in (bucket.project_name, bucket.owner):
+                return web.json_response(bucket_json(bucket))
+    if refused and not missing:
+        raise refused[0]
     raise BucketNotFound("there is no bucket at this path")
 
 

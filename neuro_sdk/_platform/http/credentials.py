@@ -40,10 +40,7 @@ async def create(request: web.Request) -> web.Response:
     body = await read_body(request, CreateCredentials)
     action = Action.READ if body.read_only else Action.WRITE
     for bucket_id in body.bucket_ids:
-        bucket = await session.platform.get_bucket(bucket_id, session.scope(None, None, None))
-        if bucket.id != bucket_id:
-            raise BucketNotFound("credentials are made for ids of buckets", bucket=bucket_id)
-        session.require(action, bucket)
+        session.require(action, (await session.platform.store.bucket(bucket_id)).bucket)
     made = await session.platform.create_credentials(
         body.name,
         body.bucket_ids,
