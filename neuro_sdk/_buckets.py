@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -110,8 +111,9 @@ class Buckets:
         )
 
     async def _list(self, scope: Scope) -> AsyncGenerator[Bucket, None]:
-        async for bucket in self._control.list_buckets(scope):
-            yield bucket
+        async with aclosing(self._control.list_buckets(scope)) as buckets:
+            async for bucket in buckets:
+                yield bucket
 
     @within_lifetime
     async def create(
@@ -489,8 +491,9 @@ class Buckets:
         return AsyncStream(self._credentials(self._cluster(cluster_name)), self._lifetime)
 
     async def _credentials(self, cluster: str) -> AsyncGenerator[PersistentBucketCredentials, None]:
-        async for credentials in self._control.list_credentials(cluster):
-            yield credentials
+        async with aclosing(self._control.list_credentials(cluster)) as found:
+            async for credentials in found:
+                yield credentials
 
     @within_lifetime
     async def persistent_credentials_create(

@@ -32,6 +32,7 @@ __all__ = ["Answer", "Connection"]
 _AGENT = f"neuro-sdk/{version('neuro-blob-sdk')}"
 _LONGEST_ANSWER = 64 << 20
 _LONGEST_LINE = 1 << 20
+_STREAM_SECONDS = 10.0  # the longest wait in the middle of a list
 _KEEP_IDLE = 10.0  # seconds; less than servers do, so that none closes what is being used
 _NDJSON = "application/x-ndjson"
 
@@ -52,8 +53,8 @@ class Connection:
     """A session with a platform, for one token; made by ``open``.
 
     *timeout* is the longest wait for a connection and for each piece of an answer, in seconds.
-    A request that may be repeated is sent up to *retries* times more where the platform could
-    not be reached, says that it cannot answer now, or breaks off.
+    A request that may be repeated is sent up to *retries* times more, and not after *timeout*,
+    where the platform could not be reached, says that it cannot answer now, or breaks off.
     """
 
     def __init__(
@@ -72,9 +73,6 @@ class Connection:
         trace.on_request_headers_sent.append(_count)
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(keepalive_timeout=_KEEP_IDLE, limit=16),
-            timeout=aiohttp.ClientTimeout(
-                total=None, connect=timeout, sock_connect=timeout, sock_read=timeout
-            ),
             cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=[trace],
             headers={"User-Agent": _AGENT},
@@ -122,30 +120,34 @@ class Connection:
     ) -> AsyncGenerator[Any, None]:
         """The objects of a list, as they come; NDJSONError if it does not come whole.
 
-        Only what fails before the first one is repeated.
+        Only what fails before the answer begins is repeated.
         """
-        passed = False
-        last = self._retries
+        begun = SimpleNamespace(answer=False)
         async for attempt in self._attempts(True):
             with attempt:
                 try:
-                    async for item in self._stream(url, query):
-                        passed = True
+                    async for item in self._stream(url, query, begun):
                         yield item
                     return
                 except NeuroError as error:
-                    if passed and not isinstance(error, NDJSONError):
+                    if begun.answer and not isinstance(error, NDJSONError):
                         raise NDJSONError(f"the list broke off: {error.message}") from error
                     raise
-        raise AssertionError(f"the last of {last} attempts returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
-    async def _stream(self, url: URL, query: Mapping[str, str] | None) -> AsyncIterator[Any]:
+    async def _stream(
+        self, url: URL, query: Mapping[str, str] | None, begun: SimpleNamespace
+    ) -> AsyncIterator[Any]:
         sent = SimpleNamespace(times=0)
-        async with self._answer("GET", url, query, None, sent, None, accept=_NDJSON) as response:
+        limit = min(self._timeout, _STREAM_SECONDS)
+        async with self._answer(
+            "GET", url, query, None, sent, None, accept=_NDJSON, limit=limit
+        ) as response:
             if response.content_type != _NDJSON:
                 for item in _items(_parsed(await self._read(response), url)):
                     yield item
                 return
+            begun.answer = True
             async for line in _lines(response.content):
                 item = _parsed(line.decode(errors="replace"), url, kind=NDJSONError)
                 if isinstance(item, dict) and isinstance(item.get("error"), str):
@@ -162,7 +164,7 @@ class Connection:
         return stamina.retry_context(
             on=again,
             attempts=self._retries + 1,
-            timeout=self._timeout * (self._retries + 1),
+            timeout=self._timeout,
             wait_initial=0.1,
             wait_jitter=0.1,
             wait_max=2.0,
@@ -179,6 +181,7 @@ class Connection:
         bucket: str | None,
         *,
         accept: str = "application/json",
+        limit: float | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A response that tells of success; everything that goes wrong is of our tree."""
         headers = {"Accept": accept}
@@ -195,6 +198,7 @@ class Connection:
                 allow_redirects=False,
                 proxy=await self._proxy(url),
                 trace_request_ctx=sent,
+                timeout=_limits(limit or self._timeout),
             ) as response:
                 if not 200 <= response.status < 300:
                     raise await self._refusal(response, bucket)
@@ -203,7 +207,7 @@ class Connection:
             raise _NeverSent(f"the platform at {host!r} could not be reached: {cause}") from cause
         except TimeoutError as cause:
             raise PlatformTimeout(
-                f"the platform at {host!r} did not answer within {self._timeout:g} seconds"
+                f"the platform at {host!r} did not answer within {limit or self._timeout:g} seconds"
             ) from cause
         except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as cause:
             raise ServerNotAvailable(f"the platform at {host!r} broke off its answer") from cause
@@ -246,6 +250,12 @@ class Connection:
         if origin not in self._proxies:
             self._proxies[origin] = await asyncio.to_thread(_find_proxy, origin)
         return self._proxies[origin]
+
+
+def _limits(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(
+        total=None, connect=seconds, sock_connect=seconds, sock_read=seconds
+    )
 
 
 def _find_proxy(origin: URL) -> URL | None:

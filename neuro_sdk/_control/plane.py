@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -63,7 +63,7 @@ class HTTPControlPlane:
         self._connection = connection
         self._open_provider = open_provider
 
-    async def list_buckets(self, scope: Scope) -> AsyncIterator[Bucket]:
+    async def list_buckets(self, scope: Scope) -> AsyncGenerator[Bucket, None]:
         scope = self._filled(scope)
         url = self._url(scope.cluster_name, "buckets")
         query = list_query(scope, projects=self._projects)
@@ -186,7 +186,7 @@ class HTTPControlPlane:
 
     async def list_credentials(
         self, cluster_name: str
-    ) -> AsyncIterator[PersistentBucketCredentials]:
+    ) -> AsyncGenerator[PersistentBucketCredentials, None]:
         url = self._url(cluster_name, "persistent_credentials")
         async with aclosing(self._connection.lines(url)) as items:
             async for item in items:

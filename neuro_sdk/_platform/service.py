@@ -6,7 +6,7 @@ import asyncio
 import copy
 import os
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -118,7 +118,7 @@ class EmbeddedPlatform:
         """Where new buckets are made."""
         return self._makes
 
-    async def list_buckets(self, scope: Scope) -> AsyncIterator[Bucket]:
+    async def list_buckets(self, scope: Scope) -> AsyncGenerator[Bucket, None]:
         for place in await self._store.buckets(*self._owner(scope)):
             yield place.bucket
 
@@ -214,7 +214,7 @@ class EmbeddedPlatform:
 
     async def list_credentials(
         self, cluster_name: str
-    ) -> AsyncIterator[PersistentBucketCredentials]:
+    ) -> AsyncGenerator[PersistentBucketCredentials, None]:
         self._check_cluster(cluster_name)
         for credentials in await self._store.credentials(self._config.username):
             yield credentials

@@ -16,6 +16,8 @@ from typing import Any
 from aiohttp import web
 from yarl import URL
 
+from neuro_sdk._core.secret import Hidden
+
 __all__ = ["Era", "Upstream", "running"]
 
 
@@ -103,7 +105,8 @@ async def running(era: Era, **fields: Any) -> AsyncIterator[Upstream]:
     upstream = Upstream(era, **fields)
 
     async def config(request: web.Request) -> web.Response:
-        upstream.tokens.add(request.headers.get("Authorization"))
+        token = request.headers.get("Authorization")
+        upstream.tokens.add(None if token is None else Hidden(token))
         if request.headers.get("Authorization") is None:
             return web.json_response({"auth_url": "https://nowhere.example"})
         return web.json_response(upstream.config or upstream.default_config())
