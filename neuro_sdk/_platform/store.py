@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 from sqlalchemy import (
     URL,
@@ -185,10 +186,12 @@ class Store:
         """
         losing = select(GrantRow.credentials_id).where(GrantRow.bucket_id == bucket_id)
         async with self.transaction(write=True) as session:
-            await _known(session, bucket_id)
-            affected = list(
-                await session.scalars(select(CredentialsRow).where(CredentialsRow.id.in_(losing)))
-            )
+            # Locked in one order, also against credentials that are being made; SQLite has
+            # one writer at a time anyway.
+            await _known(session, bucket_id, lock="exclusive")
+            query = select(CredentialsRow).where(CredentialsRow.id.in_(losing))
+            query = query.order_by(CredentialsRow.id).with_for_update()
+            affected = list(await session.scalars(query))
             await session.execute(delete(GrantRow).where(GrantRow.bucket_id == bucket_id))
             roles = []
             for row in affected:
@@ -216,7 +219,7 @@ class Store:
             except IntegrityError:
                 raise NameTaken(f"there are credentials with the name {made.name!r}") from None
             for position, one in enumerate(made.credentials):
-                await _known(session, one.bucket_id)
+                await _known(session, one.bucket_id, lock="shared")
                 session.add(
                     GrantRow(
                         credentials_id=made.id,
@@ -316,8 +319,11 @@ def _check_text(id_or_name: str) -> None:
         raise TypeError(f"an id or a name is a str, not {type(id_or_name).__name__}")
 
 
-async def _known(session: AsyncSession, bucket_id: str) -> BucketRow:
-    row = await session.get(BucketRow, bucket_id)
+async def _known(
+    session: AsyncSession, bucket_id: str, *, lock: Literal["shared", "exclusive"] | None = None
+) -> BucketRow:
+    wanted = None if lock is None else {"read": lock == "shared"}
+    row = await session.get(BucketRow, bucket_id, with_for_update=wanted)
     if row is None:
         raise BucketNotFound("there is no such bucket", bucket=bucket_id)
     return row
