@@ -22,6 +22,7 @@ _BODIES: dict[tuple[str, str], type[BaseModel]] = {
     ("POST", "/buckets/{id_or_name}/sign_blob_url"): SignURL,
     ("POST", "/persistent_credentials"): CreateCredentials,
 }
+_VERSION = version("neuro-blob-sdk")
 _TEXT, _FLAG = {"type": "string"}, {"type": "boolean"}
 _NULLABLE = {"type": ["string", "null"]}
 
@@ -142,7 +143,7 @@ def describe(app: web.Application, prefix: str) -> dict[str, Any]:
         paths.setdefault(resource.canonical, {})[route.method.lower()] = operation
     return {
         "openapi": "3.1.0",
-        "info": {"title": "neuro_sdk platform", "version": version("neuro-blob-sdk")},
+        "info": {"title": "neuro_sdk platform", "version": _VERSION},
         "paths": paths,
         "components": {
             "schemas": schemas,
