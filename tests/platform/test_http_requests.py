@@ -316,6 +316,19 @@ class TestWrongRequests:
         ):
             assert response.status == 413
 
+    async def test_a_body_that_does_not_come(
+        self, team: Team, token: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("neuro_sdk._platform.http.bodies._BODY_SECONDS", 0.1)
+        reader, writer = await asyncio.open_connection(team.api.host, team.api.port)
+        writer.write(
+            f"POST {team.api.path}/{BUCKETS} HTTP/1.1\r\nHost: {team.api.host}\r\n"
+            f"Authorization: Bearer {token}\r\nContent-Length: 100\r\n\r\n{{".encode()
+        )
+        assert b" 408 " in await asyncio.wait_for(reader.readline(), 60)
+        writer.close()
+        await writer.wait_closed()
+
     async def test_secrets_do_not_come_back(
         self, team: Team, token: str, caplog: pytest.LogCaptureFixture
     ) -> None:

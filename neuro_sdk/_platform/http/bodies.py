@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, TypeVar
 
 from aiohttp import web
@@ -20,6 +21,8 @@ __all__ = [
 ]
 
 M = TypeVar("M", bound=BaseModel)
+
+_BODY_SECONDS = 30.0
 
 # A database need not be able to keep the character zero.
 _ShortText = Annotated[str, StringConstraints(max_length=1024, pattern=r"^[^\x00]*$")]
@@ -72,11 +75,13 @@ class CreateCredentials(_Body):
     read_only: bool | None = False
 
 
-async def read_body(request: web.Request, model: type[M], *, optional: bool = False) -> M:
+async def read_body(request: web.Request, model: type[M]) -> M:
     """The body of *request* as *model*; IllegalArgumentError names the field, never its value."""
-    raw = await request.read()
-    if optional and not raw:
-        raw = b"{}"
+    try:
+        async with asyncio.timeout(_BODY_SECONDS):
+            raw = await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:

@@ -171,6 +171,7 @@ def _responses(method: str, path: str) -> dict[str, Any]:
         str(status): done,
         **refusals,
         "401": {"description": "No good token"},
+        "408": {"description": "The body did not come within 30 seconds"},
         "413": {"description": "The body is larger than 1 MiB"},
     }
 

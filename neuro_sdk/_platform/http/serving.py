@@ -18,6 +18,7 @@ from .app import API, Served, make_app
 __all__ = ["Listening", "serving"]
 
 _SHUTDOWN_SECONDS = 10.0
+_KEEP_IDLE = 75.0  # longer than our clients do, so that none sends into a closing connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +45,12 @@ async def serving(served: Served, listening: Listening) -> AsyncIterator[URL]:
             "describe a store in store.toml"
         )
     context = _tls(listening)
-    runner = web.AppRunner(make_app(served), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+    runner = web.AppRunner(
+        make_app(served),
+        access_log=None,
+        shutdown_timeout=_SHUTDOWN_SECONDS,
+        keepalive_timeout=_KEEP_IDLE,
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, listening.host, listening.port, ssl_context=context)
