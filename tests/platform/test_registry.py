@@ -412,7 +412,7 @@ class TestRecords:
                         SCOPE,
                         provider=Bucket.Provider.AWS,
                         provider_bucket_name="theirs",
-                        credentials={"secret_access_key": "hunter2"},
+                        credentials={"access_key_id": "AKIA", "secret_access_key": "hunter2"},
                     )
             bucket = await platform.get_bucket("mine", SCOPE)
             opened = await platform.bucket_credentials(bucket)
