@@ -8,7 +8,8 @@ from ._aio import AsyncStream, Opening
 from ._bucket import BucketHandle, ListingTruncated
 from ._buckets import Buckets
 from ._client import Client, get, local, serve_store
-from ._core.config import ClientConfig, TransferConfig
+from ._config import Config
+from ._core.config import TransferConfig
 from ._core.models import (
     BlobCommonPrefix,
     BlobObject,
@@ -18,6 +19,10 @@ from ._core.models import (
     BucketUsage,
     PersistentBucketCredentials,
 )
+from ._core.roles import Grant, Role
+from ._login import login_with_passed_config, login_with_token, logout
+from ._platform.accounts import TokenInfo
+from ._serve import Accounts, accounts, serve
 from .errors import (
     AuthenticationError,
     AuthError,
@@ -32,6 +37,7 @@ from .errors import (
     ClientStateError,
     ConfigError,
     ConflictError,
+    CreationDisabled,
     ForkedProcessError,
     IllegalArgumentError,
     InvalidKey,
@@ -46,9 +52,13 @@ from .errors import (
     LocalNotFound,
     LocalPermissionDenied,
     NameTaken,
+    NDJSONError,
     NeuroError,
     NotSupportedError,
+    PlatformError,
+    PlatformTimeout,
     ResourceNotFound,
+    ServerNotAvailable,
     StorageError,
     StorageTimeout,
     StorageUnavailable,
@@ -71,6 +81,7 @@ __all__ = [
     "AbstractDeleteProgress",
     "AbstractFileProgress",
     "AbstractRecursiveFileProgress",
+    "Accounts",
     "AsyncStream",
     "AuthError",
     "AuthenticationError",
@@ -91,11 +102,13 @@ __all__ = [
     "Buckets",
     "Client",
     "ClientClosed",
-    "ClientConfig",
     "ClientStateError",
+    "Config",
     "ConfigError",
     "ConflictError",
+    "CreationDisabled",
     "ForkedProcessError",
+    "Grant",
     "IllegalArgumentError",
     "InvalidKey",
     "InvalidName",
@@ -109,12 +122,17 @@ __all__ = [
     "LocalNotADirectory",
     "LocalNotFound",
     "LocalPermissionDenied",
+    "NDJSONError",
     "NameTaken",
     "NeuroError",
     "NotSupportedError",
     "Opening",
     "PersistentBucketCredentials",
+    "PlatformError",
+    "PlatformTimeout",
     "ResourceNotFound",
+    "Role",
+    "ServerNotAvailable",
     "StorageError",
     "StorageProgressComplete",
     "StorageProgressDelete",
@@ -125,9 +143,15 @@ __all__ = [
     "StorageProgressStep",
     "StorageTimeout",
     "StorageUnavailable",
+    "TokenInfo",
     "TransferConfig",
     "TransferError",
+    "accounts",
     "get",
     "local",
+    "login_with_passed_config",
+    "login_with_token",
+    "logout",
+    "serve",
     "serve_store",
 ]

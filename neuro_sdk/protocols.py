@@ -130,7 +130,7 @@ class Provider(Protocol):
 class ControlPlane(Protocol):
     """Which buckets exist, whose they are, and what opens them."""
 
-    def list_buckets(self, scope: Scope) -> AsyncIterator[Bucket]:
+    def list_buckets(self, scope: Scope) -> AsyncGenerator[Bucket, None]:
         """The buckets of the org and project that the caller may read."""
 
     async def create_bucket(self, name: str | None, scope: Scope) -> Bucket:
@@ -166,7 +166,9 @@ class ControlPlane(Protocol):
     async def sign_url(self, bucket: Bucket, key: str, expires_in: int) -> URL:
         """A URL that anybody can GET for *expires_in* seconds; the key need not exist."""
 
-    def list_credentials(self, cluster_name: str) -> AsyncIterator[PersistentBucketCredentials]:
+    def list_credentials(
+        self, cluster_name: str
+    ) -> AsyncGenerator[PersistentBucketCredentials, None]:
         """The caller's own persistent credentials."""
 
     async def create_credentials(

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import ConfigError
+from .secret import Hidden
 from .uri import Scope
 
-__all__ = ["ClientConfig", "TransferConfig"]
+__all__ = ["ClientConfig", "Target", "TransferConfig"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A platform that is configured, and where on it a client begins to look for buckets.
+
+    ``platform`` is ``local:[PATH]`` or the address of an API; ``profile`` is the name of the
+    profile it came from, or None.
+    """
+
+    platform: str
+    token: Hidden | None = field(default=None, repr=False)
+    cluster: str | None = None
+    org: str | None = None
+    project: str | None = None
+    profile: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConfig:
     """Who the client is and where it looks for buckets unless told otherwise.
 
-    ``platform`` is ``local:`` and a path for the embedded platform. ``profile`` is the name
-    of the profile it came from, or None.
+    ``platform`` is ``local:`` and a path for the embedded platform, else the address of an API.
+    ``profile`` is the name of the profile it came from, or None.
     """
 
     platform: str

@@ -48,12 +48,13 @@ _SECONDS = 30  # for one answer to the signed URL
 @click.option("--plain", is_flag=True, help="No bars and no colours.")
 @click.option(
     "--store",
-    type=click.Choice(["disk", "seaweedfs"]),
+    type=click.Choice(["disk", "seaweedfs", "configured"]),
     default="disk",
-    help="Keep the blobs on the disk, or at a SeaweedFS that is started for the demo.",
+    help="Keep the blobs on the disk, at a SeaweedFS that is started for the demo, or on the "
+    "platform that is configured.",
 )
 def demo(path: Path | None, source: Path | None, plain: bool, store: str) -> None:
-    """Show the main job on the embedded platform, with a real tree.
+    """Show the main job on the embedded platform or that which is configured, with a real tree.
 
     Makes a bucket, uploads the tree, lists and globs it, opens a signed URL with curl,
     downloads the tree, compares every file, and removes all of it again.
@@ -72,7 +73,8 @@ async def _run(path: Path | None, source: Path | None, store: str, work: Path, s
         if store == "seaweedfs":
             endpoint = await stack.enter_async_context(neuro_sdk.serve_store(home))
             show.done("Start SeaweedFS", endpoint)
-        client = await stack.enter_async_context(neuro_sdk.local(home))
+        opening = neuro_sdk.get() if store == "configured" else neuro_sdk.local(home)
+        client = await stack.enter_async_context(opening)
         await _main_job(client, tree, work / "copy", show)
     show.conclude()
 

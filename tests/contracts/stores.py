@@ -18,7 +18,9 @@ import pytest
 
 import neuro_sdk
 from neuro_sdk import Bucket, Client, TransferConfig
+from neuro_sdk._core.roles import EVERYWHERE, Role
 
+from ..platform.serving import served_team, write_profile
 from ..servers.s3 import s3_client
 
 __all__ = ["CAPABILITIES", "STORES", "Store", "imported", "needs"]
@@ -112,6 +114,19 @@ def imported(provider: Bucket.Provider, fixture: str) -> MakeBox:
     return make_box
 
 
+@asynccontextmanager
+async def _open_served(
+    request: pytest.FixtureRequest, home: Path, transfer: TransferConfig
+) -> AsyncIterator[Client]:
+    """A platform over HTTP: a server of ours on a real socket, with SeaweedFS behind it."""
+    async with served_team(home, request.getfixturevalue("seaweedfs")) as team:
+        token = await team.token("alice", (EVERYWHERE, Role.OWNER))
+        monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
+        monkeypatch.setenv("NEURO_SDK_CONFIG", str(write_profile(home, team.api, token)))
+        async with neuro_sdk.get("team", transfer=transfer) as client:
+            yield client
+
+
 _XML = "its listings are XML 1.0, which cannot hold them"
 _MOTO = "moto lets everybody in"
 
@@ -145,6 +160,17 @@ STORES: tuple[Store, ...] = (
             "long segments": "SeaweedFS keeps names of at most 255 bytes",
             "control characters": _XML,
             "backslash": "SeaweedFS refuses it",
+        },
+    ),
+    Store(
+        "over http",
+        _open_served,
+        lacks={
+            "blob beside marker": "the marker would take the place of the blob",
+            "long segments": "SeaweedFS keeps names of at most 255 bytes",
+            "control characters": _XML,
+            "backslash": "SeaweedFS refuses it",
+            "leading star": "its policies do not match it",
         },
     ),
     Store(

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from neuro_sdk import Role
+from tests.platform.serving import served_team
 from tests.servers.moto import MotoServer
 from tests.servers.s3 import s3_client
 
@@ -24,6 +26,7 @@ PAGES = [
     ROOT / "docs/tutorial.md",
     *sorted((ROOT / "docs/how-to").glob("*.md")),
 ]
+_API = "https://platform.example.com/api/v1"
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -41,7 +44,11 @@ def test_the_pages_have_examples() -> None:
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
 async def test_examples_run(
-    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moto: MotoServer
+    page: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    moto: MotoServer,
+    request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -52,8 +59,20 @@ async def test_examples_run(
     docs.mkdir(parents=True)
     (docs / "page.md").write_text("# A page\n")
     await _have_bucket(moto, "name-at-the-store")
+    async with contextlib.AsyncExitStack() as stack:
+        api, token = "", ""
+        if _API in page.read_text():
+            server = request.getfixturevalue("seaweedfs")
+            team = await stack.enter_async_context(served_team(tmp_path / "team", server))
+            api, token = str(team.api), await team.token("alice", ("vision", Role.OWNER))
+        await _run(page, moto, {_API: api, '"TOKEN"': f'"{token}"'})
+
+
+async def _run(page: Path, moto: MotoServer, real: dict[str, str]) -> None:
     namespace: dict[str, Any] = {"__name__": "example"}
     for line, code in _blocks(page):
+        for shown, there in real.items():
+            code = code.replace(shown, there)
         code = code.replace("http://127.0.0.1:9000", moto.endpoint)
         code = code.replace(
             'provider = "aws"', f'provider = "aws"\nendpoint_url = "{moto.endpoint}"'

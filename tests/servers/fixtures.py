@@ -11,6 +11,7 @@ from neuro_sdk._platform.seaweedfs import SeaweedFSServer
 
 from .background import in_background
 from .moto import MotoServer, moto_server
+from .postgres import postgres_binaries, postgres_server
 from .proxy import FaultyProxy
 from .seaweedfs import seaweedfs_server
 
@@ -27,6 +28,16 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MotoServer]:
     """Amazon's answers without its access control."""
     with moto_server(tmp_path_factory.mktemp("moto")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL, where the system has one."""
+    binaries = postgres_binaries()
+    if binaries is None:
+        pytest.skip("PostgreSQL is not installed; on Debian: apt-get install postgresql")
+    with postgres_server(binaries) as url:
+        yield url
 
 
 @pytest.fixture
