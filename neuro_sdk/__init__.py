@@ -4,6 +4,8 @@ Open a client with :func:`local` (this machine, nothing to install or log in to)
 :func:`get` (what is configured), then use ``client.buckets``.
 """
 
+from typing import TYPE_CHECKING
+
 from ._aio import AsyncStream, Opening
 from ._bucket import BucketHandle, ListingTruncated
 from ._buckets import Buckets
@@ -21,8 +23,6 @@ from ._core.models import (
 )
 from ._core.roles import Grant, Role
 from ._login import login_with_passed_config, login_with_token, logout
-from ._platform.accounts import TokenInfo
-from ._serve import Accounts, accounts, serve
 from .errors import (
     AuthenticationError,
     AuthError,
@@ -76,6 +76,10 @@ from .progress import (
     StorageProgressStart,
     StorageProgressStep,
 )
+
+if TYPE_CHECKING:
+    from ._platform.accounts import TokenInfo
+    from ._serve import Accounts, accounts, serve
 
 __all__ = [
     "AbstractDeleteProgress",
@@ -155,3 +159,18 @@ __all__ = [
     "serve",
     "serve_store",
 ]
+
+_SERVING = frozenset({"Accounts", "TokenInfo", "accounts", "serve"})
+
+
+def __getattr__(name: str) -> object:
+    # A server stands on large packages, and few who import this run one.
+    if name not in _SERVING:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import _serve
+
+    return getattr(_serve, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,4 +1,8 @@
-"""``Client``: builds everything and owns every lifetime."""
+"""``Client``: builds everything and owns every lifetime.
+
+The platforms are imported where one is opened: they stand on large packages, and whoever
+imports neuro_sdk needs one of them at most.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +12,22 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from ._aio import Lifetime, Opening
 from ._buckets import Buckets
 from ._config import Config
-from ._control.opening import open_http
-from ._control.plane import HTTPControlPlane
 from ._core.config import ClientConfig, Target, TransferConfig
 from ._core.uri import LocalPath, local_path
 from ._lookups import Lookups
-from ._platform.own_store import serve_own_store
-from ._platform.service import EmbeddedPlatform
 from ._providers.opendal import check_process
 from ._providers.services import opener
 from ._settings import default_home, find_platform, local_config, local_home, profile_file
 from ._transfer.disk import Disk
 from .protocols import ControlPlane
+
+if TYPE_CHECKING:
+    from ._control.plane import HTTPControlPlane
 
 __all__ = ["Client", "get", "local", "serve_store"]
 
@@ -43,10 +46,12 @@ class Client:
         config: ClientConfig,
         control: ControlPlane,
         transfer: TransferConfig,
+        *,
+        remote: HTTPControlPlane | None = None,
     ) -> None:
         self._lifetime = Lifetime()
         self._control = control
-        remote = isinstance(control, HTTPControlPlane)
+        self._remote = remote
         self._set_config(config)
         self._disk = Disk(transfer.concurrency)
         self._root: Client | None = None  # the one that a view came from, kept alive
@@ -57,12 +62,12 @@ class Client:
             self._disk,
             transfer,
             self._lifetime,
-            lookups=Lookups(_LOOKUP_LIFE if remote else 0),
+            lookups=Lookups(_LOOKUP_LIFE if remote is not None else 0),
         )
 
     def _set_config(self, config: ClientConfig) -> None:
         self._values = config
-        discovered = getattr(self._control, "discovered", None)
+        discovered = None if self._remote is None else self._remote.discovered
         self._config = Config(config, discovered, self._switch)
 
     async def _switch(self, config: ClientConfig) -> None:
@@ -70,8 +75,8 @@ class Client:
         if self._root is None:
             if config.profile is not None:
                 await asyncio.to_thread(_remember, config)
-            if isinstance(self._control, HTTPControlPlane):
-                self._control.config = config
+            if self._remote is not None:
+                self._remote.config = config
         self._values = config
         self._buckets._look_in(config.scope)
 
@@ -161,6 +166,8 @@ async def _open_local(
     check_process()
     config = local_config(home, target)
     transfer = transfer or TransferConfig()
+    from ._platform.service import EmbeddedPlatform
+
     platform = await EmbeddedPlatform.open(
         home=home, config=config, open_provider=opener(transfer), store_file=store
     )
@@ -170,8 +177,10 @@ async def _open_local(
 async def _open_remote(target: Target, transfer: TransferConfig | None) -> Client:
     check_process()
     transfer = transfer or TransferConfig()
+    from ._control.opening import open_http
+
     plane = await open_http(target, transfer, opener(transfer))
-    return Client(plane.config, plane, transfer)
+    return Client(plane.config, plane, transfer, remote=plane)
 
 
 def local(
@@ -225,5 +234,7 @@ async def serve_store(
     buckets at another store.
     """
     home = default_home() if path is None else local_path(path)
+    from ._platform.own_store import serve_own_store
+
     async with serve_own_store(home, port=port) as server:
         yield server.endpoint

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from yarl import URL
 
-from ._control.opening import open_http
 from ._core.config import Target, TransferConfig
 from ._core.passed import PASSED_VARIABLES, read_passed
 from ._core.secret import Hidden
@@ -71,6 +70,8 @@ async def _login(target: Target, profile: str) -> None:
     file = profile_file()
     await asyncio.to_thread(file.read)  # a file that cannot be read is known before all else
     limits = TransferConfig()
+    from ._control.opening import open_http  # it takes its time, and few log in
+
     plane = await open_http(target, limits, opener(limits))
     await plane.close()
     config = plane.config

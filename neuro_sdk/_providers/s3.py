@@ -9,11 +9,10 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-import aiohttp
 from yarl import URL
 
 from .._core.config import TransferConfig
@@ -27,6 +26,9 @@ from ..errors import (
     StorageTimeout,
     StorageUnavailable,
 )
+
+if TYPE_CHECKING:
+    import aiohttp
 
 __all__ = ["Answer", "S3Access", "S3Requests", "parse", "tag", "texts"]
 
@@ -112,6 +114,8 @@ class S3Requests:
         success and not *expected*.
         """
         url = f"{self._access.base}/{quote(key, safe=_SAFE) if key else ''}?{query}"
+        import aiohttp  # it takes its time, and only large blobs and removals need it
+
         for attempt in range(self._transfer.retries + 1):
             if attempt:
                 await asyncio.sleep(min(5.0, 0.1 * 2**attempt) * random.uniform(0.5, 1.0))  # noqa: S311
@@ -135,6 +139,8 @@ class S3Requests:
         self, method: str, url: str, body: Sequence[bytes], headers: Mapping[str, str]
     ) -> Answer:
         signed = self._signed(method, url, body, headers)
+        import aiohttp
+
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(), auto_decompress=False
