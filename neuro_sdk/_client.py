@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Client", "get", "local", "serve_store"]
 
+_DISK_THREADS = 16  # more do not make a disk faster
 _REST = 0.01  # seconds; the native threads hand over what they still hold
 _LOOKUP_LIFE = 60.0  # seconds for which a platform over HTTP is not asked again for a bucket
 
@@ -53,7 +54,7 @@ class Client:
         self._control = control
         self._remote = remote
         self._set_config(config)
-        self._disk = Disk(transfer.concurrency)
+        self._disk = Disk(min(_DISK_THREADS, transfer.concurrency))
         self._root: Client | None = None  # the one that a view came from, kept alive
         self._buckets = Buckets(
             control,

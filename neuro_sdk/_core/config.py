@@ -62,9 +62,9 @@ class TransferConfig:
     store, in seconds; ``retries`` is how often a failed request is repeated.
     """
 
-    concurrency: int = 16
+    concurrency: int = 64
     part_size: int = 8 << 20
-    window: int = 4
+    window: int = 8
     memory: int = 128 << 20
     bandwidth: int | None = None
     timeout: float = 30.0
