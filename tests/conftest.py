@@ -34,6 +34,7 @@ MAY_WAIT = (
     ("neuro_sdk/_providers/opendal.py", "_rest", "runs at exit, when no loop is left"),
     ("neuro_sdk/cli/demo.py", "demo", "a script: nothing else runs on its loop"),
     ("neuro_sdk/_platform/seaweedfs.py", "_spawn", "starting a process waits anyway; once"),
+    ("neuro_sdk/cli/azurite.py", "_spawn", "starting a process waits anyway; once"),
     ("aiobotocore/client.py", "create_client", "reads data files of the package; once a store"),
     ("<frozen importlib._bootstrap>", "_find_and_load", "an import, the first time only"),
 )

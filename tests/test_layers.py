@@ -31,7 +31,11 @@ def test_every_module_has_a_layer() -> None:
 
 @pytest.mark.parametrize(
     ("vendor", "owner"),
-    [("opendal", "_providers/opendal.py"), ("aiobotocore", "_platform/admin/s3_calls.py")],
+    [
+        ("opendal", "_providers/opendal.py"),
+        ("aiobotocore", "_platform/admin/s3_calls.py"),
+        ("azure", "_platform/admin/azure_calls.py"),
+    ],
 )
 def test_one_module_knows_a_vendor(vendor: str, owner: str) -> None:
     importers = [

@@ -16,6 +16,7 @@ import pytest
 
 import neuro_sdk
 from neuro_sdk import Client, TransferConfig
+from neuro_sdk.cli.azurite import AzuriteServer
 
 __all__ = ["CAPABILITIES", "STORES", "Store", "needs"]
 
@@ -26,6 +27,8 @@ CAPABILITIES: Mapping[str, str] = {
     "control characters": "takes keys with characters that XML 1.0 cannot hold",
     "backslash": "takes keys with a backslash",
     "leading star": "takes keys that begin with a star",
+    "trailing dots": "takes keys with a dot before a slash or at their end",
+    "many segments": "takes as many slashes in a key as it has room for",
     "signed urls": "signs URLs that a bare HTTP client can GET",
     "credentials": "gives lasting credentials to some buckets",
     "access control": "keeps out who has no right, or whose right has ended",
@@ -77,6 +80,17 @@ def _s3(provider: str, fixture: str, extra: str = "") -> OpenStore:
     return open_store
 
 
+@asynccontextmanager
+async def _open_azure(
+    request: pytest.FixtureRequest, home: Path, transfer: TransferConfig
+) -> AsyncIterator[Client]:
+    server: AzuriteServer = request.getfixturevalue("azurite")
+    home.mkdir(parents=True, exist_ok=True)
+    server.save(home / "store.toml")
+    async with neuro_sdk.local(home, transfer=transfer) as client:
+        yield client
+
+
 _XML = "its listings are XML 1.0, which cannot hold them"
 _MOTO = "moto lets everybody in"
 
@@ -112,6 +126,16 @@ STORES: tuple[Store, ...] = (
             "control characters": _XML,
             "access control": _MOTO,
             "credentials": "MinIO makes users by a protocol of its own",
+        },
+    ),
+    Store(
+        "azurite",
+        _open_azure,
+        lacks={
+            "control characters": "Azure does not allow them",
+            "backslash": "Azure takes it for a slash",
+            "trailing dots": "Azure cuts them off",
+            "many segments": "Azure allows 254",
         },
     ),
 )

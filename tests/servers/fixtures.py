@@ -8,7 +8,9 @@ from contextlib import ExitStack
 import pytest
 
 from neuro_sdk._platform.seaweedfs import SeaweedFSServer
+from neuro_sdk.cli.azurite import AzuriteServer
 
+from .azurite import azurite_server
 from .background import in_background
 from .moto import MotoServer, moto_server
 from .proxy import FaultyProxy
@@ -26,6 +28,13 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFSSer
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MotoServer]:
     """Amazon's answers without its access control."""
     with moto_server(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzuriteServer]:
+    """A storage account of Azure with its access control."""
+    with azurite_server(tmp_path_factory.mktemp("azurite")) as server:
         yield server
 
 

@@ -21,7 +21,7 @@ from ...errors import (
 )
 from ..tasks import whole
 from . import Place, s3_imports, s3_policies, s3_removal, s3_seaweedfs
-from .s3_policies import about, bucket_name
+from .names import about, bucket_name
 
 if TYPE_CHECKING:
     from .s3_calls import Calls
@@ -243,7 +243,7 @@ class S3Admin:
         )
 
     @whole
-    async def delete_role(self, role: str) -> None:
+    async def delete_role(self, role: str, places: Sequence[Place] = ()) -> None:  # noqa: ARG002
         if self._config.provider is _MINIO:
             return  # there is none
         gone = ("NoSuchEntity",)

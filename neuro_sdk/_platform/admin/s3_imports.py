@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from ...errors import IllegalArgumentError, NotSupportedError
 from . import Place
-from .s3_policies import about
+from .names import about
 
 if TYPE_CHECKING:
     from .s3_calls import Access
