@@ -19,18 +19,21 @@ from .._core.models import Bucket
 from ..errors import ConfigError
 from .admin import BucketAdmin
 from .admin.azure import AzureAdmin, AzureClusterConfig
+from .admin.gcs import GcsAdmin, GcsClusterConfig
 from .admin.s3 import S3Admin, S3ClusterConfig
 
 __all__ = ["ClusterConfig", "open_admin", "read_cluster"]
 
-ClusterConfig = S3ClusterConfig | AzureClusterConfig
+ClusterConfig = S3ClusterConfig | AzureClusterConfig | GcsClusterConfig
 """Any of them; ``provider`` says which store it is."""
 
 _KINDS: Mapping[str, type[ClusterConfig]] = {
     Bucket.Provider.AZURE.value: AzureClusterConfig,
+    Bucket.Provider.GCP.value: GcsClusterConfig,
 }
 _FILES: Mapping[str, str] = {
     "account_key_file": "account_key",
+    "key_file": "key_data",
     "secret_access_key_file": "secret_access_key",
 }
 """Fields that name a file, and those that they stand for."""
@@ -47,6 +50,8 @@ class _Cluster(BaseSettings):
     access_key_id: str | None = None
     account_key: SecretStr | None = None
     account_key_file: Path | None = None
+    key_data: SecretStr | None = None
+    key_file: Path | None = None
     secret_access_key: SecretStr | None = None
     secret_access_key_file: Path | None = None
 
@@ -67,9 +72,9 @@ def read_cluster(path: Path) -> ClusterConfig:
     """The configuration in the TOML file *path*.
 
     ``NEURO_SDK_STORE_ACCESS_KEY_ID`` and ``NEURO_SDK_STORE_SECRET_ACCESS_KEY``, or
-    ``NEURO_SDK_STORE_ACCOUNT_KEY``, win over the file, and ``secret_access_key_file`` or
-    ``account_key_file`` names a file, relative to this one, that holds the secret. Raises
-    ConfigError that names the field, never its value.
+    ``NEURO_SDK_STORE_ACCOUNT_KEY``, or ``NEURO_SDK_STORE_KEY_DATA``, win over the file, and
+    ``secret_access_key_file``, ``account_key_file`` or ``key_file`` names a file, relative to
+    this one, that holds the secret. Raises ConfigError that names the field, never its value.
     """
     read = type("_ClusterFile", (_Cluster,), {"path": path, "__module__": __name__})
     try:
@@ -89,6 +94,8 @@ def read_cluster(path: Path) -> ClusterConfig:
 
 async def open_admin(config: ClusterConfig) -> BucketAdmin:
     """The administration of the store that *config* describes."""
+    if isinstance(config, GcsClusterConfig):
+        return await GcsAdmin.open(config)
     if isinstance(config, AzureClusterConfig):
         return await AzureAdmin.open(config)
     return await S3Admin.open(config)

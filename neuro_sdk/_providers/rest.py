@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import aiohttp
@@ -49,29 +50,42 @@ class Rest:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def send(
-        self, method: str, url: str, *, headers: Mapping[str, str], key: str | None = None
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        key: str | None = None,
+        body: bytes = b"",
+        also: Collection[int] = (),
     ) -> Answer:
-        """The answer to a request that may be sent twice; *url* is escaped already."""
+        """The answer to a request that may be sent twice; *url* is escaped already.
+
+        A status of *also* is a success too.
+        """
         check_process()
         for attempt in range(self._transfer.retries + 1):
             if attempt:
                 await asyncio.sleep(min(5.0, 0.1 * 2**attempt) * random.uniform(0.5, 1.0))  # noqa: S311
             last = attempt == self._transfer.retries
             try:
-                answer = await self._send_once(method, url, headers)
+                answer = await self._send_once(method, url, headers, body)
             except (aiohttp.ClientError, OSError) as cause:
                 if last:
                     raise self._unreachable(cause, key) from None  # its text holds the URL
                 continue
-            if answer.status < 300:
+            if answer.status < 300 or answer.status in also:
                 return answer
             if last or answer.status not in _BUSY:
                 raise self._error(answer, key)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _send_once(self, method: str, url: str, headers: Mapping[str, str]) -> Answer:
+    async def _send_once(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> Answer:
+        data = io.BytesIO(body) if body else None
         async with self._opened().request(
-            method, URL(url, encoded=True), headers=headers, allow_redirects=False
+            method, URL(url, encoded=True), headers=headers, data=data, allow_redirects=False
         ) as response:
             return Answer(response.status, response.headers, await response.read())
 

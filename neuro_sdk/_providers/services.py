@@ -13,6 +13,7 @@ from ..errors import ConfigError, NotSupportedError
 from ..protocols import OpenProvider, Provider
 from .azure import AZURE_RULES, AzureEngine, azure_access
 from .fields import required as _field
+from .gcs import GCS_RULES, GcsEngine, gcs_access
 from .local import LocalProvider
 from .objects import ObjectProvider
 from .opendal import Engine
@@ -126,9 +127,18 @@ def _azure(
     )
 
 
+def _gcs(
+    bucket: Bucket, raw: Mapping[str, str], read_only: bool, transfer: TransferConfig
+) -> Provider:
+    del read_only  # the store knows what its credentials allow
+    engine = GcsEngine(gcs_access(bucket, raw), bucket=bucket.name or bucket.id, transfer=transfer)
+    return ObjectProvider(bucket, engine, rules=GCS_RULES, transfer=transfer, closing=engine.close)
+
+
 PROVIDERS: Mapping[Bucket.Provider, _Make] = {
     Bucket.Provider.AWS: _s3,
     Bucket.Provider.AZURE: _azure,
+    Bucket.Provider.GCP: _gcs,
     Bucket.Provider.LOCAL: _local,
     Bucket.Provider.MINIO: _s3,
     Bucket.Provider.OPEN_STACK: _s3,

@@ -18,6 +18,8 @@ import neuro_sdk
 from neuro_sdk import Client, TransferConfig
 from neuro_sdk.cli.azurite import AzuriteServer
 
+from ..servers.fake_gcs import FakeGcs
+
 __all__ = ["CAPABILITIES", "STORES", "Store", "needs"]
 
 CAPABILITIES: Mapping[str, str] = {
@@ -32,6 +34,7 @@ CAPABILITIES: Mapping[str, str] = {
     "signed urls": "signs URLs that a bare HTTP client can GET",
     "credentials": "gives lasting credentials to some buckets",
     "access control": "keeps out who has no right, or whose right has ended",
+    "public access": "lets anybody read a bucket, and stops it",
     "force": "removes a bucket with all its blobs",
 }
 
@@ -91,6 +94,20 @@ async def _open_azure(
         yield client
 
 
+@asynccontextmanager
+async def _open_gcs(
+    request: pytest.FixtureRequest, home: Path, transfer: TransferConfig
+) -> AsyncIterator[Client]:
+    server: FakeGcs = request.getfixturevalue("fake_gcs")
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "store.toml").write_text(
+        f'provider = "gcp"\nendpoint_url = "{server.endpoint}"\n'
+        f'project = "{server.project}"\nkey_data = "{server.key_data}"\n'
+    )
+    async with neuro_sdk.local(home, transfer=transfer) as client:
+        yield client
+
+
 _XML = "its listings are XML 1.0, which cannot hold them"
 _MOTO = "moto lets everybody in"
 
@@ -136,6 +153,15 @@ STORES: tuple[Store, ...] = (
             "backslash": "Azure takes it for a slash",
             "trailing dots": "Azure cuts them off",
             "many segments": "Azure allows 254",
+        },
+    ),
+    Store(
+        "fake-gcs-server",
+        _open_gcs,
+        lacks={
+            "access control": "fake-gcs-server lets everybody in",
+            "credentials": "they are service accounts, which it does not make",
+            "public access": "fake-gcs-server knows no policies",
         },
     ),
 )

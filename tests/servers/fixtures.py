@@ -12,6 +12,7 @@ from neuro_sdk.cli.azurite import AzuriteServer
 
 from .azurite import azurite_server
 from .background import in_background
+from .fake_gcs import FakeGcs, fake_gcs_server
 from .moto import MotoServer, moto_server
 from .proxy import FaultyProxy
 from .seaweedfs import seaweedfs_server
@@ -35,6 +36,13 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MotoServer]:
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzuriteServer]:
     """A storage account of Azure with its access control."""
     with azurite_server(tmp_path_factory.mktemp("azurite")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def fake_gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeGcs]:
+    """Google's answers without its access control."""
+    with fake_gcs_server(tmp_path_factory.mktemp("fake-gcs")) as server:
         yield server
 
 
