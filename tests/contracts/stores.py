@@ -20,7 +20,7 @@ from neuro_sdk.cli.azurite import AzuriteServer
 
 from ..servers.fake_gcs import FakeGcs
 
-__all__ = ["CAPABILITIES", "STORES", "Store", "needs"]
+__all__ = ["CAPABILITIES", "STORES", "Store", "needs", "reasons", "table"]
 
 CAPABILITIES: Mapping[str, str] = {
     "blob beside folder": "holds the blobs a and a/b at once",
@@ -172,3 +172,26 @@ def needs(store: Store, capability: str) -> None:
     assert capability in CAPABILITIES, f"no capability is called {capability!r}"
     if capability in store.lacks:
         pytest.skip(f"{store.name}: {store.lacks[capability]}")
+
+
+def table() -> str:
+    """What each store can do, as a Markdown table."""
+    rows = [["", *(store.name for store in STORES)], ["---"] * (len(STORES) + 1)]
+    for capability, meaning in CAPABILITIES.items():
+        lacking = ["no" if capability in store.lacks else "yes" for store in STORES]
+        rows.append([meaning, *lacking])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def reasons() -> str:
+    """Why a store cannot do what it cannot, as a Markdown list."""
+    return "".join(
+        f"- {store.name}, {capability}: {reason}\n"
+        for store in STORES
+        for capability, reason in store.lacks.items()
+    )
+
+
+if __name__ == "__main__":
+    print(table())
+    print(reasons())
