@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+AZURITE := $(BIN)/azurite-blob
 
 .PHONY: demo test lint docs check clean
 
-demo: $(STAMP)
-	$(BIN)/neuro-sdk demo
+# STORE=azurite or STORE=seaweedfs keeps the blobs of the demo there.
+STORE  ?= disk
 
-test: $(STAMP)
+demo: $(STAMP) $(if $(filter azurite,$(STORE)),$(AZURITE))
+	$(BIN)/neuro-sdk demo --store $(STORE)
+
+test: $(STAMP) $(AZURITE)
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 lint: $(VENV)/.lint
@@ -36,6 +40,10 @@ $(STAMP): $(BIN)/python pyproject.toml constraints.txt
 	@echo "Setting up $(VENV); this takes a minute the first time"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
+
+# An emulator of Azure, and Node.js where the machine has none.
+$(AZURITE): | $(STAMP)
+	@$(BIN)/python -m tests.servers.azurite
 
 $(VENV)/.lint: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lint]'

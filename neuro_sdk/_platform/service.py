@@ -33,7 +33,7 @@ from .admin import BucketAdmin, ImportAdmin, Place
 from .admin.local import LocalAdmin
 from .admin.s3 import S3Admin
 from .admin.s3_imports import S3Imports
-from .cluster import read_cluster
+from .cluster import open_admin, read_cluster
 from .links import LinkServer
 from .store import Role, Store
 from .tasks import whole
@@ -95,7 +95,10 @@ class EmbeddedPlatform:
             config_file = store_file or home / STORE_FILE
             if store_file is not None or await asyncio.to_thread(config_file.exists):
                 cluster = await asyncio.to_thread(read_cluster, config_file)
-                platform._admins[cluster.provider] = await S3Admin.open(cluster)
+                admin = await open_admin(cluster)
+                platform._admins[cluster.provider] = admin
+                if not isinstance(admin, S3Admin):
+                    platform._imports[cluster.provider] = admin
                 platform._makes = cluster.provider
         except BaseException:
             await platform.close()
@@ -357,8 +360,8 @@ class EmbeddedPlatform:
         ]
 
     async def _delete_role(self, role: Role) -> None:
-        for admin, _ in self._by_admin(role):
-            await admin.delete_role(role.name)
+        for admin, places in self._by_admin(role):
+            await admin.delete_role(role.name, places)
 
     def _by_admin(self, role: Role) -> list[tuple[BucketAdmin, list[Place]]]:
         grouped: dict[Bucket.Provider, list[Place]] = {}

@@ -78,6 +78,7 @@ class ObjectProvider:
             key=key,
             bucket=self.bucket,
             size=0 if key.endswith("/") else found.size,
+            created_at=found.created_at,
             modified_at=found.modified_at,
             etag=found.etag,
         )

@@ -70,7 +70,11 @@ _CAUGHT: tuple[type[Exception], ...] = (*ERRORS, OSError)
 
 # First match decides, before the table above: what the kind alone does not tell.
 _BY_TEXT: tuple[tuple[re.Pattern[str], type[NeuroError]], ...] = (
-    (re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist"), BucketNotFound),
+    (
+        re.compile(r"NoSuchBucket|ContainerNotFound|ContainerBeingDeleted|bucket does not exist"),
+        BucketNotFound,
+    ),
+    (re.compile(r"code: \"InvalidRange\""), BlobChanged),  # as RangeNotSatisfied above
     (
         re.compile(
             r"ExpiredToken|TokenRefreshRequired|InvalidAccessKeyId|SignatureDoesNotMatch|"
@@ -88,7 +92,7 @@ _BY_TEXT: tuple[tuple[re.Pattern[str], type[NeuroError]], ...] = (
     ),
 )
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
-_HEAD = re.compile(r"^(\w+) \(\w+\) at [^=]*=>\s*(.*)")
+_HEAD = re.compile(r"^(\w+) \(\w+\) at .*?=>\s*(.*)")
 _SECRET = re.compile(r"(?i)((?:sig|signature|x-amz-security-token|token)=)[^&\s\"']+")
 
 _used_in: int | None = None
@@ -164,6 +168,7 @@ class Stat:
     size: int
     modified_at: datetime | None
     etag: str | None
+    created_at: datetime | None = None
 
 
 class Listed(NamedTuple):
