@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: measure, check, report."""
+"""Measure neuro_sdk beside other clients of blob storage, on the same store in the same run."""
 
 from __future__ import annotations
 
@@ -9,44 +9,36 @@ import sys
 import tempfile
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
-from .data import Wrong
 from .delay import delayed
-from .machine import wait_for_quiet
-from .peers import PEERS, Peer
+from .peers import OURS, PEERS, Peer
 from .peers.obstore_ import store_at
 from .report import print_table, write
-from .runs import Failed, Run, run
+from .rounds import Place, rounds
+from .runs import Run
+from .scale import grow, hold
 from .stores import STORES, Store
 from .workloads import FULL, QUICK, WORKLOADS, Stage
 
+__all__ = ["main", "options"]
+
 _RAM = Path("/dev/shm")
-_PATIENCE = 5.0  # seconds
-_NOISE = 0.25  # cores
+_HUGE = 4 << 30
 
 
 def main() -> None:
-    options = _options()
-    peers = _peers(options.peer)
-    folder = options.folder or (_RAM if _RAM.is_dir() else Path(tempfile.gettempdir()))
-    with tempfile.TemporaryDirectory(prefix="neuro-bench-", dir=folder) as place:
-        asyncio.run(_until_told(_measure(options, peers, Path(place))))
+    wanted = options()
+    peers = _peers(wanted.peer or ([OURS] if wanted.scale or wanted.memory else None))
+    # A file of 4 GiB is there three times, which is much for memory.
+    in_memory = _RAM.is_dir() and not wanted.memory
+    parent = wanted.folder or (_RAM if in_memory else Path(tempfile.gettempdir()))
+    with tempfile.TemporaryDirectory(prefix="neuro-bench-", dir=parent) as folder:
+        asyncio.run(_until_told(_measure(wanted, peers, Path(folder))))
 
 
-async def _until_told(work: Coroutine[None, None, None]) -> None:
-    """Stop the servers too when this is told to stop."""
-    task = asyncio.create_task(work)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    try:
-        await task
-    except asyncio.CancelledError:
-        sys.exit("stopped")
-
-
-def _options() -> argparse.Namespace:
+def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the command line asks for; it ends the program where that is nonsense."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, to see that it works")
     parser.add_argument("--rounds", type=int, default=3, help="measured rounds, after one to warm")
@@ -54,7 +46,26 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--peer", action="append", choices=[peer.name for peer in PEERS])
     parser.add_argument("--store", default="seaweedfs", choices=list(STORES))
     parser.add_argument(
-        "--latency", action="append", type=float, help="milliseconds; by default 0 and then 20"
+        "--latency",
+        action="append",
+        type=float,
+        help="milliseconds that a round trip takes longer; by default 0 and then 20",
+    )
+    parser.add_argument(
+        "--scale",
+        type=int,
+        nargs="?",
+        const=100_000,
+        metavar="FILES",
+        help="trees of 1,000 to so many files instead, to see how cost grows",
+    )
+    parser.add_argument(
+        "--memory",
+        type=int,
+        nargs="?",
+        const=_HUGE,
+        metavar="BYTES",
+        help="one file of that size, by default 4 GiB, instead, to see the peak of memory",
     )
     parser.add_argument(
         "--again",
@@ -65,8 +76,10 @@ def _options() -> argparse.Namespace:
         "others took more than a quarter of a core; the quietest run counts",
     )
     parser.add_argument("--folder", type=Path, help="where all data lie; by default in memory")
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/out"))
-    return parser.parse_args()
+    parser.add_argument(
+        "--output", type=Path, default=Path("benchmarks/out"), help="where the JSON goes"
+    )
+    return parser.parse_args(arguments)
 
 
 def _peers(names: Sequence[str] | None) -> list[Peer]:
@@ -83,84 +96,47 @@ def _peers(names: Sequence[str] | None) -> list[Peer]:
     return chosen
 
 
-async def _measure(options: argparse.Namespace, peers: Sequence[Peer], folder: Path) -> None:
-    runs: list[Run] = []
+async def _until_told(work: Coroutine[None, None, None]) -> None:
+    """Stop the servers too when this is told to stop."""
+    task = asyncio.create_task(work)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        await task
+    except asyncio.CancelledError:
+        sys.exit("stopped")
+
+
+async def _measure(wanted: argparse.Namespace, peers: Sequence[Peer], folder: Path) -> None:
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(STORES[options.store](folder / "store"))
-        stage = Stage(store_at(store.access), folder, QUICK if options.quick else FULL)
+        store = await stack.enter_async_context(STORES[wanted.store](folder / "store"))
         peers = [peer for peer in peers if store.access.kind in peer.stores]
-        for latency in options.latency or [0.0, 20.0]:
-            with delayed(store.access.endpoint, latency) as (endpoint, proxies):
-                place = Place(store, endpoint, latency, [store.pid, *proxies], stage, folder)
-                for workload in options.workload or WORKLOADS:
-                    found = await _rounds(options, peers, place, workload)
-                    runs += found
-                    print_table(found)
-                    write(runs, options, peers)
+        what = "workloads"
+        if wanted.scale is not None:
+            what = "scale"
+            runs = await grow(store, folder, peers, wanted.scale, wanted.rounds, wanted.again)
+        elif wanted.memory is not None:
+            what = "memory"
+            latency = (wanted.latency or [0.0])[0]
+            runs = await hold(store, folder, peers, wanted.memory, latency)
+        else:
+            runs = await _compare(wanted, peers, store, folder)
+        write(wanted.output / f"{wanted.store}-{what}.json", runs, wanted.quick, peers)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A store at a distance, and the stage before it."""
-
-    store: Store
-    endpoint: str
-    latency: float
-    servers: Sequence[int]
-    stage: Stage
-    folder: Path
-
-    async def run(self, peer: Peer, workload: str) -> Run:
-        """One run, checked; Failed or Wrong if the work is not done."""
-        home = self.folder / "homes" / f"{peer.name}-{self.latency:g}"
-        home.parent.mkdir(exist_ok=True)
-        task = await self.stage.prepare(workload, self.store.at(self.endpoint), home)
-        before = await self.stage.state(task)
-        try:
-            outcome = await asyncio.to_thread(run, peer, task, self.latency, self.servers)
-            await self.stage.check(task, before, outcome.digest, outcome.rows)
-        finally:
-            await self.stage.clear(task, self.store.tidy)
-        return outcome.run
-
-
-async def _rounds(
-    options: argparse.Namespace, peers: Sequence[Peer], place: Place, workload: str
+async def _compare(
+    wanted: argparse.Namespace, peers: Sequence[Peer], store: Store, folder: Path
 ) -> list[Run]:
-    """A B C, A B C, ...: the first round warms up and is not counted.
-
-    Who fails, or has not done the work, is told and left out of this workload.
-    """
     runs: list[Run] = []
-    failed: set[str] = set()
-    for number in range(options.rounds + 1):
-        for peer in peers:
-            if peer.name in failed:
-                continue
-            try:
-                found = await _quietest(place, peer, workload, options.again if number else 0)
-            except (Failed, Wrong) as error:
-                what = f"{peer.name}, {workload}, {place.latency:g} ms"
-                print(f"FAILED: {what}: {error}", file=sys.stderr, flush=True)
-                failed.add(peer.name)
-                continue
-            if number:
-                runs.append(found)
-    return [found for found in runs if found.peer not in failed]
-
-
-async def _quietest(place: Place, peer: Peer, workload: str, again: int) -> Run:
-    found: Run | None = None
-    for _ in range(again + 1):
-        if again:
-            await asyncio.to_thread(wait_for_quiet, _PATIENCE)
-        run = await place.run(peer, workload)
-        if found is None or run.others < found.others:
-            found = run
-        if found.others < _NOISE:
-            break
-    assert found is not None
-    return found
+    stage = Stage(store_at(store.access), folder, QUICK if wanted.quick else FULL)
+    for latency in wanted.latency or [0.0, 20.0]:
+        with delayed(store.access.endpoint, latency) as (endpoint, proxies):
+            place = Place(store, endpoint, latency, [store.pid, *proxies], stage, folder)
+            for workload in wanted.workload or WORKLOADS:
+                found = await rounds(place, peers, workload, wanted.rounds, again=wanted.again)
+                print_table(found)
+                runs += found
+    return runs
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import os
@@ -10,6 +9,7 @@ import platform
 import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from .peers import FLOOR, OURS, Peer
 from .runs import Run
@@ -89,22 +89,20 @@ def print_table(runs: Sequence[Run]) -> None:
         )
 
 
-def write(runs: Sequence[Run], options: argparse.Namespace, peers: Sequence[Peer]) -> None:
-    """All runs and medians as JSON."""
-    options.output.mkdir(parents=True, exist_ok=True)
+def write(path: Path, runs: Sequence[Run], quick: bool, peers: Sequence[Peer]) -> None:
+    """All runs and their medians as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     told = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": {
             "cores": os.cpu_count(),
             "python": platform.python_version(),
-            "system": f"{platform.system()} {platform.release()}",
+            "system": platform.system(),
             "load": os.getloadavg(),
         },
-        "store": options.store,
-        "quick": options.quick,
+        "quick": quick,
         "versions": {peer.name: peer.version() for peer in peers},
         "medians": [dataclasses.asdict(row) for row in medians(runs)],
         "runs": [dataclasses.asdict(run) for run in runs],
     }
-    path = options.output / f"{options.store}.json"
     path.write_text(json.dumps(told, indent=1) + "\n")

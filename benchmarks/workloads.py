@@ -64,9 +64,10 @@ _ONE = "large.bin"
 class Stage:
     """The data of a run: files on the disk, blobs at the store, one fresh place for each task."""
 
-    def __init__(self, store: ObjectStore, folder: Path, sizes: Sizes) -> None:
+    def __init__(self, store: ObjectStore, folder: Path, sizes: Sizes, name: str = "stage") -> None:
         self._store = store
-        self._folder = folder
+        self._folder = folder / name
+        self._name = name
         self._sizes = sizes
         self._data: dict[str, Data] = {}
         self._there: set[str] = set()
@@ -88,7 +89,7 @@ class Stage:
 
     async def _stored(self, kind: str) -> str:
         """The prefix below which the source is at the store."""
-        prefix = f"stored/{kind}"
+        prefix = f"stored/{self._name}/{kind}"
         if kind not in self._there:
             await data.upload(self._store, prefix, self._source(kind))
             self._there.add(kind)
@@ -99,7 +100,7 @@ class Stage:
         self._number += 1
         kind = _SOURCE.get(workload, "tree")
         source = self._source(kind)
-        fresh = f"run/{self._number:06d}"
+        fresh = f"run/{self._name}/{self._number:06d}"
         local = self._folder / "run" / f"{self._number:06d}"
         prefix, folder = fresh, local
         match workload:
@@ -184,6 +185,12 @@ class Stage:
                 tidy()
         with suppress(FileNotFoundError):
             shutil.rmtree(self._folder / "run")
+
+    async def close(self, tidy: Callable[[], None]) -> None:
+        """Remove all that is on the disk and at the store."""
+        await data.remove(self._store, f"stored/{self._name}")
+        tidy()
+        shutil.rmtree(self._folder)
 
 
 def _same(told: str, expected: str, what: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 import pytest
 
+from benchmarks.__main__ import options as benchmark_options
 from neuro_sdk.cli import main
 
 ROOT = Path(__file__).parent.parent.parent
@@ -46,6 +47,11 @@ def test_commands_run(page: Path, tmp_path: Path) -> None:
     script = []
     for command in _commands(page):
         match shlex.split(command):
+            case ["make", "bench", *options]:
+                for option in options:
+                    name, _, value = option.partition("=")
+                    assert name == "BENCH", command
+                    benchmark_options(shlex.split(value))
             case ["make", *targets]:
                 assert set(targets) <= _targets(), command
             case ["pip", "install", wanted]:
