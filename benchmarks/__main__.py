@@ -75,6 +75,12 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         help="on a busy machine: wait for a quiet moment before each run, and run again while "
         "others took more than a quarter of a core; the quietest run counts",
     )
+    parser.add_argument(
+        "--profile",
+        type=Path,
+        metavar="FOLDER",
+        help="leave a cProfile of each Python client there",
+    )
     parser.add_argument("--folder", type=Path, help="where all data lie; by default in memory")
     parser.add_argument(
         "--output", type=Path, default=Path("benchmarks/out"), help="where the JSON goes"
@@ -128,10 +134,13 @@ async def _compare(
     wanted: argparse.Namespace, peers: Sequence[Peer], store: Store, folder: Path
 ) -> list[Run]:
     runs: list[Run] = []
+    if wanted.profile is not None:
+        wanted.profile.mkdir(parents=True, exist_ok=True)
     stage = Stage(store_at(store.access), folder, QUICK if wanted.quick else FULL)
     for latency in wanted.latency or [0.0, 20.0]:
         with delayed(store.access.endpoint, latency) as (endpoint, proxies):
-            place = Place(store, endpoint, latency, [store.pid, *proxies], stage, folder)
+            servers = [store.pid, *proxies]
+            place = Place(store, endpoint, latency, servers, stage, folder, wanted.profile)
             for workload in wanted.workload or WORKLOADS:
                 found = await rounds(place, peers, workload, wanted.rounds, again=wanted.again)
                 print_table(found)

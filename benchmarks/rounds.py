@@ -23,7 +23,11 @@ _NOISE = 0.25  # cores
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A store at a distance, and the stage before it."""
+    """A store at a distance, and the stage before it.
+
+    With *profiles*, a folder, each Python peer's work runs in cProfile, and leaves its profile
+    there.
+    """
 
     store: Store
     endpoint: str
@@ -31,6 +35,7 @@ class Place:
     servers: Sequence[int]
     stage: Stage
     folder: Path
+    profiles: Path | None = None
 
     async def run(self, peer: Peer, workload: str) -> Run:
         """One run, checked; Failed or Wrong if the work is not done."""
@@ -38,8 +43,12 @@ class Place:
         home.parent.mkdir(exist_ok=True)
         task = await self.stage.prepare(workload, self.store.at(self.endpoint), home)
         before = await self.stage.state(task)
+        extra = {}
+        if self.profiles is not None:
+            file = f"{peer.name}-{workload}-{self.latency:g}.prof"
+            extra["BENCH_PROFILE"] = str(self.profiles.absolute() / file)
         try:
-            outcome = await asyncio.to_thread(run, peer, task, self.latency, self.servers)
+            outcome = await asyncio.to_thread(run, peer, task, self.latency, self.servers, extra)
             await self.stage.check(task, before, outcome.digest, outcome.rows)
         finally:
             await self.stage.clear(task, self.store.tidy)
