@@ -14,6 +14,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 from urllib.parse import urlsplit
 
 __all__ = ["delayed"]
@@ -39,9 +40,8 @@ class _Side(asyncio.Protocol):
         self._paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.set_write_buffer_limits(_UNDER_WAY)
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.set_write_buffer_limits(_UNDER_WAY)
 
     def data_received(self, data: bytes) -> None:
         self._add(data)

@@ -72,6 +72,7 @@ def _credentials(access: Access) -> tuple[Bucket.Provider, dict[str, str]]:
     if access.kind == "azure":
         return Bucket.Provider.AZURE, {
             "storage_endpoint": access.endpoint,
+            "account_name": access.user,
             "credential": access.secret,
         }
     return Bucket.Provider.SEAWEEDFS, {
