@@ -48,7 +48,7 @@ class Place:
             file = f"{peer.name}-{workload}-{self.latency:g}.prof"
             extra["BENCH_PROFILE"] = str(self.profiles.absolute() / file)
         try:
-            outcome = await asyncio.to_thread(run, peer, task, self.latency, self.servers, extra)
+            outcome = await run(peer, task, self.latency, self.servers, extra)
             await self.stage.check(task, before, outcome.digest, outcome.rows)
         finally:
             await self.stage.clear(task, self.store.tidy)

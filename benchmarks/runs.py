@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -58,7 +60,7 @@ class Outcome:
     rows: list[tuple[str, int]] | None
 
 
-def run(
+async def run(
     peer: Peer,
     task: Task,
     latency: float,
@@ -84,16 +86,22 @@ def run(
         }
         before = Look.now(servers)
         with (at / "out").open("wb") as out, (at / "errors").open("wb") as errors:
-            subprocess.run(
-                [*launcher, *command],
+            process = await asyncio.create_subprocess_exec(
+                *launcher,
+                *command,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=errors,
                 env=environment,
                 cwd=folder,
-                timeout=_SECONDS + 30,
-                check=True,
+                start_new_session=True,
             )
+            try:
+                await process.wait()
+            finally:
+                if process.returncode is None:  # this is told to stop
+                    os.killpg(process.pid, signal.SIGKILL)
+                    await process.wait()
         after = Look.now(servers)
         used = json.loads((at / "usage.json").read_text())
         if used["status"] != 0:

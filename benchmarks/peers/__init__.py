@@ -38,7 +38,7 @@ class Peer:
             return [str(self.python), "-m", f"{__name__}.{self.module}", str(file), str(result)]
         assert self.arguments is not None
         program, *rest = self.arguments(task)
-        return [str(_BIN / program), *rest]
+        return [str(_program(self.package, program)), *rest]
 
     def variables(self, access: Access) -> Mapping[str, str]:
         """Environment variables for the process."""
@@ -52,6 +52,15 @@ class Peer:
             return importlib.metadata.version(self.package)
         except importlib.metadata.PackageNotFoundError:
             return None
+
+
+def _program(package: str, name: str) -> Path:
+    """The command itself: some wheels hold it beside a script in Python that only starts it."""
+    files = [file for file in importlib.metadata.files(package) or [] if file.name == name]
+    inside = [file for file in files if ".." not in file.parts]
+    for file in (*inside, *files):
+        return Path(str(file.locate())).resolve()
+    return _BIN / name
 
 
 def _version_elsewhere(python: Path, package: str) -> str | None:

@@ -27,7 +27,7 @@ from .trees import files_below
 
 T = TypeVar("T")
 
-_THREADS = 32
+_THREADS = 64
 _LARGE_THREADS = 4
 _PART = 16 << 20
 _BUFFER = 1 << 20
