@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 AZURITE := $(BIN)/azurite-blob
 
-.PHONY: demo test lint docs check clean
+.PHONY: demo test lint docs bench check clean
 
 # STORE=azurite or STORE=seaweedfs keeps the blobs of the demo there.
 STORE  ?= disk
@@ -24,6 +24,10 @@ lint: $(VENV)/.lint
 
 docs: $(VENV)/.docs
 	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build
+
+# BENCH takes the options of `python -m benchmarks --help`, as in make bench BENCH=--quick.
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks $(BENCH)
 
 check: lint docs test
 
@@ -51,4 +55,14 @@ $(VENV)/.lint: $(STAMP)
 
 $(VENV)/.docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+# aioboto3 pins an older botocore than everything else, so it gets an environment of its own.
+# Azurite is for --store azurite alone.
+$(VENV)/.bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m venv $(VENV)/peers/aioboto3
+	$(VENV)/peers/aioboto3/bin/python -m pip install --quiet --disable-pip-version-check 'aioboto3==15.5.0'
+	@npm install --global --prefix=$(VENV) --omit=dev --no-audit --no-fund --loglevel=error azurite@3.35.0 || \
+	  echo "No Azurite, so make bench BENCH='--store azurite' will not work"
 	@touch $@

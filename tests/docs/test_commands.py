@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 import pytest
 
+from benchmarks.__main__ import options as benchmark_options
 from neuro_sdk.cli import main
 
 ROOT = Path(__file__).parent.parent.parent
@@ -55,6 +56,11 @@ def _run(
     script, port = [], 8080
     for command in _commands(page):
         match shlex.split(command):
+            case ["make", "bench", *options]:
+                for option in options:
+                    name, _, value = option.partition("=")
+                    assert name == "BENCH", command
+                    benchmark_options(shlex.split(value))
             case ["make", *targets]:
                 assert set(targets) <= _targets(), command
             case ["pip", "install", wanted]:
