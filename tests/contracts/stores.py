@@ -7,6 +7,7 @@ at it, and which capabilities it lacks, each with the reason. The fixtures ``sto
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -89,7 +90,7 @@ async def _open_azure(
 ) -> AsyncIterator[Client]:
     server: AzuriteServer = request.getfixturevalue("azurite")
     home.mkdir(parents=True, exist_ok=True)
-    server.save(home / "store.toml")
+    await asyncio.to_thread(server.save, home / "store.toml")
     async with neuro_sdk.local(home, transfer=transfer) as client:
         yield client
 
