@@ -47,6 +47,7 @@ $(STAMP): $(BIN)/python pyproject.toml constraints.txt
 
 # An emulator of Azure, and Node.js where the machine has none.
 $(AZURITE): | $(STAMP)
+	@echo "Setting up Azurite; this takes half a minute the first time"
 	@$(BIN)/python -m tests.servers.azurite
 
 $(VENV)/.lint: $(STAMP)

@@ -193,8 +193,8 @@ def local(
     """Open the embedded platform in this process: no server, no login.
 
     Its registry lives under *path*, by default in the user's data folder, and so do the blobs
-    of its buckets, unless *store* or the file ``store.toml`` in *path* describes an S3 store
-    to keep them at. Use it as ``async with neuro_sdk.local() as client`` or
+    of its buckets, unless *store* or the file ``store.toml`` in *path* describes a store at S3,
+    Azure or Google to keep them at. Use it as ``async with neuro_sdk.local() as client`` or
     ``client = await neuro_sdk.local()``.
     """
     home = default_home() if path is None else local_path(path)

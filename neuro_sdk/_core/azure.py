@@ -45,7 +45,8 @@ def account_of(endpoint: str) -> str | None:
     ``https://ACCOUNT.blob.core.windows.net`` names it in the host, an emulator in the path.
     """
     parts = urlsplit(endpoint)
-    named = parts.path.strip("/") or (parts.hostname or "").partition(".blob.")[0]
+    host, blob, _ = (parts.hostname or "").partition(".blob.")
+    named = parts.path.strip("/") or (host if blob else "")
     return named if _ACCOUNT.fullmatch(named) else None
 
 

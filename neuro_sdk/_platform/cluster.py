@@ -27,8 +27,11 @@ ClusterConfig = S3ClusterConfig | AzureClusterConfig | GcsClusterConfig
 """Any of them; ``provider`` says which store it is."""
 
 _KINDS: Mapping[str, type[ClusterConfig]] = {
+    Bucket.Provider.AWS.value: S3ClusterConfig,
     Bucket.Provider.AZURE.value: AzureClusterConfig,
     Bucket.Provider.GCP.value: GcsClusterConfig,
+    Bucket.Provider.MINIO.value: S3ClusterConfig,
+    Bucket.Provider.SEAWEEDFS.value: S3ClusterConfig,
 }
 _FILES: Mapping[str, str] = {
     "account_key_file": "account_key",
@@ -82,7 +85,12 @@ def read_cluster(path: Path) -> ClusterConfig:
             file = given.pop(named, None)
             if file is not None and field not in given:
                 given[field] = _secret(path.parent / file, named)
-        return _KINDS.get(str(given.get("provider")), S3ClusterConfig).model_validate(given)
+        kind = _KINDS.get(str(given.get("provider")))
+        if kind is None:
+            raise ConfigError(
+                f"'provider' in {str(path)!r} must be one of: {', '.join(sorted(_KINDS))}"
+            )
+        return kind.model_validate(given)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"the store file {str(path)!r} cannot be read: {error}") from error
     except ValidationError as error:

@@ -49,7 +49,6 @@ _CODES: Mapping[str, type[NeuroError]] = {
     "AuthorizationFailure": AuthorizationError,
     "AuthorizationPermissionMismatch": AuthorizationError,
     "BlobNotFound": BlobNotFound,
-    "CannotVerifyCopySource": BlobNotFound,
     "ContainerBeingDeleted": BucketNotFound,
     "ContainerNotFound": BucketNotFound,
     "InsufficientAccountPermissions": AuthorizationError,

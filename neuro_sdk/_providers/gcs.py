@@ -49,6 +49,7 @@ _BY_STATUS: Mapping[int, type[NeuroError]] = {
     412: BlobChanged,
     416: BlobChanged,  # nothing past the known end is ever asked for
 }
+_COPY_STEPS = 100_000
 _GRAIN = 256 << 10  # parts of an upload, but the last, are so many bytes or a multiple
 _FIELDS = "name,size,generation,timeCreated,updated"
 
@@ -229,11 +230,12 @@ class GcsEngine(Engine):
         url = f"{self._url(source)}/rewriteTo{self._url(target).removeprefix(self._base)}"
         url = url.replace("/rewriteTo/o/", f"/rewriteTo/b/{quote(self._access.bucket)}/o/")
         query = ""
-        while True:  # a large one takes several steps, and is there after the last
+        for _ in range(_COPY_STEPS):  # a large one takes several, and is there after the last
             told = self._json(await self._send("POST", url + query, key))
             if told.get("done"):
                 return
             query = f"?{urlencode({'rewriteToken': told['rewriteToken']})}"
+        raise StorageError("the copy came to no end", bucket=self.bucket, key=target)
 
     async def _call(self, key: str | None, operation: Callable[[], Awaitable[_T]]) -> _T:
         await self._fresh_token()

@@ -8,6 +8,7 @@ every test that asks for them at it too.
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -138,7 +139,7 @@ async def _open_azure(
 ) -> AsyncIterator[Client]:
     server: AzuriteServer = request.getfixturevalue("azurite")
     home.mkdir(parents=True, exist_ok=True)
-    server.save(home / "store.toml")
+    await asyncio.to_thread(server.save, home / "store.toml")
     async with neuro_sdk.local(home, transfer=transfer) as client:
         yield client
 

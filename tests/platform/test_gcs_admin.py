@@ -6,7 +6,7 @@ import base64
 import json
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,6 +23,7 @@ from yarl import URL
 from neuro_sdk import Bucket, errors
 from neuro_sdk._platform.admin import Place, gcs_calls
 from neuro_sdk._platform.admin.gcs import GcsAdmin, GcsClusterConfig
+from neuro_sdk._platform.admin.gcs_calls import public_bindings
 from neuro_sdk._platform.cluster import read_cluster
 
 from ..servers.fake_gcs import FakeGcs, service_account_key
@@ -249,6 +250,19 @@ class TestSignedURLs:
 
 
 class TestPublic:
+    def test_others_keep_what_they_were_allowed(self) -> None:
+        reader = "roles/storage.objectViewer"
+        theirs: list[Mapping[str, Any]] = [
+            {"role": "roles/storage.admin", "members": {"user:a"}},
+            {"role": reader, "members": {"user:b"}},
+            {"role": reader, "members": {"allUsers"}, "condition": {"expression": "x"}},
+        ]
+        shown = public_bindings(theirs, public=True)
+        assert shown == [*theirs, {"role": reader, "members": {"allUsers"}}]
+        assert public_bindings(shown, public=True) == shown
+        assert public_bindings(shown, public=False) == theirs
+        assert public_bindings([], public=False) == []
+
     async def test_an_emulator_without_policies_is_told_of(self, admin: GcsAdmin) -> None:
         place = await made(admin)
         for public in (True, False):

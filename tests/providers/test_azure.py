@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import traceback
 import uuid
@@ -52,7 +53,7 @@ FIELDS = {
 @pytest.fixture
 async def box(azurite: AzuriteServer, home: Path) -> AsyncIterator[BucketHandle]:
     home.mkdir()
-    azurite.save(home / "store.toml")
+    await asyncio.to_thread(azurite.save, home / "store.toml")
     async with neuro_sdk.local(home) as client:
         await client.buckets.create("box")
         yield await client.buckets.open("box")
@@ -106,6 +107,7 @@ class TestFields:
             ({"storage_endpoint": ""}, "storage_endpoint"),
             ({"storage_endpoint": "lab7"}, "storage_endpoint"),
             ({"storage_endpoint": "https://files.example"}, "account_name"),
+            ({"storage_endpoint": "http://localhost:10000"}, "account_name"),
             ({"credential": ""}, "sas_token"),
             ({"credential": "secret!"}, "credential"),
         ],

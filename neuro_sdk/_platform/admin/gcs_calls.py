@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ from ...errors import (
     StorageUnavailable,
 )
 
-__all__ = ["FAILURES", "Access", "Calls"]
+__all__ = ["FAILURES", "Access", "Calls", "fields", "public_bindings"]
 
 T = TypeVar("T")
 
@@ -143,19 +143,19 @@ class Calls:
     async def empty(self, bucket: str, *, about: str) -> None:
         """Remove all blobs; there may be no such bucket."""
 
-        def empty() -> None:
+        def empty_page() -> bool:
             try:
-                blobs = self._client.list_blobs(
-                    bucket, page_size=_PAGE, timeout=_TIMEOUT, retry=_RETRY
+                found = self._client.list_blobs(
+                    bucket, max_results=_PAGE, timeout=_TIMEOUT, retry=_RETRY
                 )
-                for page in blobs.pages:
-                    names = [blob.name for blob in page]
-                    if names:
-                        self._delete_blobs(bucket, names)
+                names = [blob.name for blob in found]
             except failures.NotFound:
-                return
+                return False
+            self._delete_blobs(bucket, names)
+            return bool(names)
 
-        await self._run("emptying a bucket", about, empty)
+        while await self._run("emptying a bucket", about, empty_page):
+            continue  # each page has a time limit of its own
 
     def _delete_blobs(self, bucket: str, names: list[str]) -> None:
         owner = self._client.bucket(bucket)
@@ -179,19 +179,9 @@ class Calls:
             policy = owner.get_iam_policy(
                 requested_policy_version=3, timeout=_TIMEOUT, retry=_RETRY
             )
-            ours = [
-                each
-                for each in policy.bindings
-                if each["role"] == _READER and not each.get("condition")
-            ]
-            for binding in ours:
-                binding["members"] = set(binding["members"]) - {_EVERYBODY}
-            if public:
-                policy.bindings.append({"role": _READER, "members": {_EVERYBODY}})
-            policy.bindings = [each for each in policy.bindings if each["members"]]
-            owner.set_iam_policy(
-                policy, timeout=_TIMEOUT, retry=_RETRY
-            )  # refused if another came in between
+            policy.bindings = public_bindings(policy.bindings, public=public)
+            # It is refused if another change came in between.
+            owner.set_iam_policy(policy, timeout=_TIMEOUT, retry=_RETRY)
 
         try:
             await self._run("changing who may read", about, change)
@@ -258,6 +248,20 @@ class Calls:
             code = getattr(cause, "code", None)
             said = f" (status {int(code)})" if isinstance(code, int) else ""
             raise kind(f"{what}: {text}{said}", bucket=about) from cause
+
+
+def public_bindings(found: Iterable[Mapping[str, Any]], *, public: bool) -> list[Mapping[str, Any]]:
+    """The bindings of a policy with everybody among the readers, or without; others stay."""
+    kept: list[Mapping[str, Any]] = []
+    for binding in found:
+        members = set(binding["members"])
+        if binding["role"] == _READER and not binding.get("condition"):
+            members -= {_EVERYBODY}
+        if members:
+            kept.append({**binding, "members": members})
+    if public:
+        kept.append({"role": _READER, "members": {_EVERYBODY}})
+    return kept
 
 
 def fields(access: Access) -> Mapping[str, str]:
