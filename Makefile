@@ -3,13 +3,17 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+AZURITE := $(BIN)/azurite-blob
 
-.PHONY: demo test lint docs check clean
+.PHONY: demo test lint docs bench check clean
 
-demo: $(STAMP)
-	$(BIN)/neuro-sdk demo
+# STORE=azurite or STORE=seaweedfs keeps the blobs of the demo there.
+STORE  ?= disk
 
-test: $(STAMP)
+demo: $(STAMP) $(if $(filter azurite,$(STORE)),$(AZURITE))
+	$(BIN)/neuro-sdk demo --store $(STORE)
+
+test: $(STAMP) $(AZURITE)
 	$(BIN)/python -m pytest -n 2 --dist loadscope
 
 lint: $(VENV)/.lint
@@ -20,6 +24,10 @@ lint: $(VENV)/.lint
 
 docs: $(VENV)/.docs
 	$(BIN)/sphinx-build -q -W --keep-going docs docs/_build
+
+# BENCH takes the options of `python -m benchmarks --help`, as in make bench BENCH=--quick.
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks $(BENCH)
 
 check: lint docs test
 
@@ -37,10 +45,25 @@ $(STAMP): $(BIN)/python pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
 
+# An emulator of Azure, and Node.js where the machine has none.
+$(AZURITE): | $(STAMP)
+	@echo "Setting up Azurite; this takes half a minute the first time"
+	@$(BIN)/python -m tests.servers.azurite
+
 $(VENV)/.lint: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[lint]'
 	@touch $@
 
 $(VENV)/.docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+# aioboto3 pins an older botocore than everything else, so it gets an environment of its own.
+# Azurite is for --store azurite alone.
+$(VENV)/.bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m venv $(VENV)/peers/aioboto3
+	$(VENV)/peers/aioboto3/bin/python -m pip install --quiet --disable-pip-version-check 'aioboto3==15.5.0'
+	@npm install --global --prefix=$(VENV) --omit=dev --no-audit --no-fund --loglevel=error azurite@3.35.0 || \
+	  echo "No Azurite, so make bench BENCH='--store azurite' will not work"
 	@touch $@

@@ -4,11 +4,14 @@ Open a client with :func:`local` (this machine, nothing to install or log in to)
 :func:`get` (what is configured), then use ``client.buckets``.
 """
 
+from typing import TYPE_CHECKING
+
 from ._aio import AsyncStream, Opening
 from ._bucket import BucketHandle, ListingTruncated
 from ._buckets import Buckets
 from ._client import Client, get, local, serve_store
-from ._core.config import ClientConfig, TransferConfig
+from ._config import Config
+from ._core.config import TransferConfig
 from ._core.models import (
     BlobCommonPrefix,
     BlobObject,
@@ -20,6 +23,8 @@ from ._core.models import (
 )
 from ._core.plan import Action
 from ._core.plans import Plan, PlannedStep
+from ._core.roles import Grant, Role
+from ._login import login_with_passed_config, login_with_token, logout
 from .errors import (
     AuthenticationError,
     AuthError,
@@ -34,6 +39,7 @@ from .errors import (
     ClientStateError,
     ConfigError,
     ConflictError,
+    CreationDisabled,
     DeletionRefused,
     ForkedProcessError,
     IllegalArgumentError,
@@ -49,10 +55,14 @@ from .errors import (
     LocalNotFound,
     LocalPermissionDenied,
     NameTaken,
+    NDJSONError,
     NeuroError,
     NotSupportedError,
     PlanOutdated,
+    PlatformError,
+    PlatformTimeout,
     ResourceNotFound,
+    ServerNotAvailable,
     StorageError,
     StorageTimeout,
     StorageUnavailable,
@@ -72,10 +82,15 @@ from .progress import (
     StorageProgressStep,
 )
 
+if TYPE_CHECKING:
+    from ._platform.accounts import TokenInfo
+    from ._serve import Accounts, accounts, serve
+
 __all__ = [
     "AbstractDeleteProgress",
     "AbstractFileProgress",
     "AbstractRecursiveFileProgress",
+    "Accounts",
     "Action",
     "AsyncStream",
     "AuthError",
@@ -97,12 +112,14 @@ __all__ = [
     "Buckets",
     "Client",
     "ClientClosed",
-    "ClientConfig",
     "ClientStateError",
+    "Config",
     "ConfigError",
     "ConflictError",
+    "CreationDisabled",
     "DeletionRefused",
     "ForkedProcessError",
+    "Grant",
     "IllegalArgumentError",
     "InvalidKey",
     "InvalidName",
@@ -116,6 +133,7 @@ __all__ = [
     "LocalNotADirectory",
     "LocalNotFound",
     "LocalPermissionDenied",
+    "NDJSONError",
     "NameTaken",
     "NeuroError",
     "NotSupportedError",
@@ -124,7 +142,11 @@ __all__ = [
     "Plan",
     "PlanOutdated",
     "PlannedStep",
+    "PlatformError",
+    "PlatformTimeout",
     "ResourceNotFound",
+    "Role",
+    "ServerNotAvailable",
     "StorageError",
     "StorageProgressComplete",
     "StorageProgressDelete",
@@ -135,10 +157,31 @@ __all__ = [
     "StorageProgressStep",
     "StorageTimeout",
     "StorageUnavailable",
+    "TokenInfo",
     "TransferConfig",
     "TransferError",
     "VerificationFailed",
+    "accounts",
     "get",
     "local",
+    "login_with_passed_config",
+    "login_with_token",
+    "logout",
+    "serve",
     "serve_store",
 ]
+
+_SERVING = frozenset({"Accounts", "TokenInfo", "accounts", "serve"})
+
+
+def __getattr__(name: str) -> object:
+    # A server stands on large packages, and few who import this run one.
+    if name not in _SERVING:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import _serve
+
+    return getattr(_serve, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

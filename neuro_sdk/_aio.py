@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+from collections import deque
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -12,16 +13,29 @@ from collections.abc import (
     Callable,
     Coroutine,
     Generator,
+    Iterable,
 )
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
 from .errors import ClientClosed, ForkedProcessError
 
-__all__ = ["AsyncStream", "Lifetime", "Opening", "batches", "within_lifetime"]
+__all__ = [
+    "AsyncStream",
+    "Job",
+    "Lifetime",
+    "Opening",
+    "batches",
+    "in_order",
+    "run_bounded",
+    "within_lifetime",
+]
 
 T = TypeVar("T")
 P = ParamSpec("P")
+
+Job = Callable[[], Coroutine[Any, Any, None]]
 
 _LOOK = 0.01  # seconds; a call may end long before its task does
 
@@ -194,3 +208,51 @@ async def batches(items: AsyncIterator[T], size: int) -> AsyncGenerator[list[T],
             batch = []
     if batch:
         yield batch
+
+
+async def in_order(
+    window: int, calls: Iterable[Callable[[], Coroutine[Any, Any, T]]]
+) -> AsyncGenerator[T, None]:
+    """What *calls* give, in their order; *window* of them are under way or wait to be taken."""
+    tasks: deque[asyncio.Task[T]] = deque()
+    try:
+        for call in calls:
+            if len(tasks) == window:
+                yield await tasks.popleft()
+            tasks.append(asyncio.create_task(call()))
+        while tasks:
+            yield await tasks.popleft()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def run_bounded(limit: int, jobs: AsyncGenerator[Job, None]) -> None:
+    """Run *jobs* as they come, at most *limit* at once, so that as many tasks exist.
+
+    The next job is asked for when there is room for it. The first error cancels the rest,
+    waits for them, and is raised as it is.
+    """
+    slots = asyncio.Semaphore(limit)
+
+    def free(_: asyncio.Task[None]) -> None:
+        slots.release()
+
+    try:
+        async with asyncio.TaskGroup() as group, aclosing(jobs) as source:
+            while await slots.acquire():
+                job = await anext(source, None)
+                if job is None:
+                    break
+                group.create_task(job()).add_done_callback(free)
+                del job
+    except BaseExceptionGroup as errors:
+        raise _first(errors) from None
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -42,6 +42,7 @@ class BucketFiles:
         key: str,
         *,
         update: bool = False,
+        resume: bool = False,
         verify: bool = False,
         progress: AbstractFileProgress | None = None,
     ) -> None:
@@ -55,6 +56,7 @@ class BucketFiles:
                 key,
                 config=self._transfer,
                 update=update,
+                resume=resume,
                 verify=verify,
                 progress=progress,
             )
@@ -92,6 +94,7 @@ class BucketFiles:
         prefix: str = "",
         *,
         update: bool = False,
+        resume: bool = False,
         verify: bool = False,
         filter: Callable[[str], Awaitable[bool]] | None = None,
         ignore_file_names: AbstractSet[str] = frozenset(),
@@ -108,6 +111,7 @@ class BucketFiles:
                 prefix,
                 config=self._transfer,
                 update=update,
+                resume=resume,
                 verify=verify,
                 filter_=filter,
                 ignore_file_names=ignore_file_names,

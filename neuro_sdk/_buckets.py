@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -21,6 +22,7 @@ from ._core.models import (
 )
 from ._core.names import check_name
 from ._core.uri import BlobPath, Scope, parse_blob_uri
+from ._lookups import Lookups
 from ._providers.lease import LeasedProvider
 from ._transfer.body import Body
 from ._transfer.disk import Disk
@@ -60,6 +62,7 @@ class Buckets(BucketsPlans):
         transfer: TransferConfig,
         lifetime: Lifetime,
         providers: dict[str, LeasedProvider] | None = None,
+        lookups: Lookups | None = None,
     ) -> None:
         self._control = control
         self._open_provider = open_provider
@@ -68,6 +71,7 @@ class Buckets(BucketsPlans):
         self._transfer = transfer
         self._lifetime = lifetime
         self._providers: dict[str, LeasedProvider] = {} if providers is None else providers
+        self._lookups = lookups or Lookups(0)
 
     def __repr__(self) -> str:
         return f"<Buckets of {self._scope.cluster_name!r}>"
@@ -81,7 +85,11 @@ class Buckets(BucketsPlans):
             self._transfer,
             self._lifetime,
             self._providers,
+            self._lookups,
         )
+
+    def _look_in(self, scope: Scope) -> None:
+        self._scope = scope
 
     async def _close(self) -> None:
         while self._providers:
@@ -103,8 +111,9 @@ class Buckets(BucketsPlans):
         )
 
     async def _list(self, scope: Scope) -> AsyncGenerator[Bucket, None]:
-        async for bucket in self._control.list_buckets(scope):
-            yield bucket
+        async with aclosing(self._control.list_buckets(scope)) as buckets:
+            async for bucket in buckets:
+                yield bucket
 
     @within_lifetime
     async def create(
@@ -121,9 +130,11 @@ class Buckets(BucketsPlans):
         unique in the org and project. Raises InvalidName and NameTaken.
         """
         check_name(name)
-        return await self._control.create_bucket(
-            name, self._where(cluster_name, org_name, project_name)
-        )
+        scope = self._where(cluster_name, org_name, project_name)
+        bucket = await self._control.create_bucket(name, scope)
+        if name is not None:
+            self._lookups.keep(name, scope, bucket)
+        return bucket
 
     @within_lifetime
     async def import_external(
@@ -163,7 +174,9 @@ class Buckets(BucketsPlans):
     ) -> Bucket:
         """Describe a bucket; BucketNotFound, a ResourceNotFound, if there is none."""
         scope = self._where(cluster_name, org_name, project_name, bucket_owner)
-        return await self._control.get_bucket(bucket_id_or_name, scope)
+        bucket = await self._control.get_bucket(bucket_id_or_name, scope)
+        self._lookups.keep(bucket_id_or_name, scope, bucket)
+        return bucket
 
     def open(
         self,
@@ -197,6 +210,7 @@ class Buckets(BucketsPlans):
         scope = self._where(cluster_name, org_name, project_name, bucket_owner)
         bucket = await self._control.get_bucket(bucket_id_or_name, scope)
         await self._control.delete_bucket(bucket, force=force)
+        self._lookups.forget(bucket.id)
         provider = self._providers.pop(bucket.id, None)
         if provider is not None:
             await provider.close()
@@ -231,7 +245,9 @@ class Buckets(BucketsPlans):
         A local bucket only keeps the flag: no server offers its blobs to anybody.
         """
         scope = self._where(cluster_name, org_name, project_name, bucket_owner)
-        return await (await self._handle(bucket_id_or_name, scope)).set_public_access(public_access)
+        handle = await self._handle(bucket_id_or_name, scope)
+        self._lookups.forget(handle.bucket.id)
+        return await handle.set_public_access(public_access)
 
     def get_disk_usage(
         self,
@@ -383,8 +399,9 @@ class Buckets(BucketsPlans):
         return AsyncStream(self._credentials(self._cluster(cluster_name)), self._lifetime)
 
     async def _credentials(self, cluster: str) -> AsyncGenerator[PersistentBucketCredentials, None]:
-        async for credentials in self._control.list_credentials(cluster):
-            yield credentials
+        async with aclosing(self._control.list_credentials(cluster)) as found:
+            async for credentials in found:
+                yield credentials
 
     @within_lifetime
     async def persistent_credentials_create(
@@ -450,7 +467,9 @@ class Buckets(BucketsPlans):
         return await self._handle(id_or_name, scope)
 
     async def _handle(self, id_or_name: str, scope: Scope) -> BucketHandle:
-        bucket = await self._control.get_bucket(id_or_name, scope)
+        bucket = await self._lookups.find(
+            id_or_name, scope, lambda: self._control.get_bucket(id_or_name, scope)
+        )
 
         async def opened() -> Provider:
             return await self._provider(bucket)
@@ -463,7 +482,10 @@ class Buckets(BucketsPlans):
         leased = self._providers.get(bucket.id)
         if leased is None:
             leased = LeasedProvider(
-                bucket, lambda: self._control.bucket_credentials(bucket), self._open_provider
+                bucket,
+                lambda: self._control.bucket_credentials(bucket),
+                self._open_provider,
+                transfer=self._transfer,
             )
             self._providers[bucket.id] = leased
         return await leased.open()

@@ -30,18 +30,24 @@ class BucketsFiles(abc.ABC):
         dst: BlobPath,
         *,
         update: bool = False,
+        resume: bool = False,
         verify: bool = False,
         progress: AbstractFileProgress | None = None,
     ) -> None:
         """Upload a local file, whole or not at all.
 
-        With *update* only if the blob is missing or older than the file. With *verify* the blob
-        is read again and compared with the file: VerificationFailed. Raises LocalError,
+        With *update* only if the blob is missing or older than the file. A file larger than a
+        part goes in parts to stores that take them; when that fails they are removed, unless
+        *resume*: then the next call with *resume* for the same file, unchanged, sends only what
+        the store does not have (its record lies in the user's state folder). With *verify* the
+        blob is read again and compared with the file: VerificationFailed. Raises LocalError,
         LocalFileChanged if the file is written to meanwhile, and BlobIsADirectory if *dst*
         ends in ``/``.
         """
         handle, key = await self.locate(dst)
-        await handle.upload_file(src, key, update=update, verify=verify, progress=progress)
+        await handle.upload_file(
+            src, key, update=update, resume=resume, verify=verify, progress=progress
+        )
 
     @within_lifetime
     async def download_file(
@@ -74,6 +80,7 @@ class BucketsFiles(abc.ABC):
         dst: BlobPath,
         *,
         update: bool = False,
+        resume: bool = False,
         verify: bool = False,
         filter: Callable[[str], Awaitable[bool]] | None = None,
         ignore_file_names: AbstractSet[str] = frozenset(),
@@ -85,15 +92,16 @@ class BucketsFiles(abc.ABC):
         relative to *src*; what it turns down is left out, a folder with all below it.
         *ignore_file_names* are names such as ``.gitignore`` of files with gitignore's rules,
         read in *src*, the folders below it and those above it; they leave out more, never
-        less, than the filter. What cannot be uploaded is reported by ``progress.fail`` and
-        all together by a TransferError at the end, when the rest is done. *verify* as in
-        :meth:`upload_file`, for what is uploaded.
+        less, than the filter. *resume* and *verify* are those of :meth:`upload_file`, for what
+        is uploaded. What cannot be uploaded is reported by ``progress.fail`` and all together
+        by a TransferError at the end, when the rest is done.
         """
         handle, key = await self.locate(dst)
         await handle.upload_dir(
             src,
             key,
             update=update,
+            resume=resume,
             verify=verify,
             filter=filter,
             ignore_file_names=ignore_file_names,

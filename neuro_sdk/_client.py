@@ -1,4 +1,8 @@
-"""``Client``: builds everything and owns every lifetime."""
+"""``Client``: builds everything and owns every lifetime.
+
+The platforms are imported where one is opened: they stand on large packages, and whoever
+imports neuro_sdk needs one of them at most.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +12,28 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from ._aio import Lifetime, Opening
 from ._buckets import Buckets
-from ._core.config import ClientConfig, TransferConfig
+from ._config import Config
+from ._core.config import ClientConfig, Target, TransferConfig
 from ._core.uri import LocalPath, local_path
-from ._platform.own_store import serve_own_store
-from ._platform.service import EmbeddedPlatform
+from ._lookups import Lookups
 from ._providers.opendal import check_process
 from ._providers.services import opener
-from ._settings import default_home, find_platform, local_config, local_home
+from ._settings import default_home, find_platform, local_config, local_home, profile_file
 from ._transfer.disk import Disk
 from .protocols import ControlPlane
 
+if TYPE_CHECKING:
+    from ._control.plane import HTTPControlPlane
+
 __all__ = ["Client", "get", "local", "serve_store"]
 
+_DISK_THREADS = 16  # more do not make a disk faster
 _REST = 0.01  # seconds; the native threads hand over what they still hold
+_LOOKUP_LIFE = 60.0  # seconds for which a platform over HTTP is not asked again for a bucket
 
 
 class Client:
@@ -38,19 +47,43 @@ class Client:
         config: ClientConfig,
         control: ControlPlane,
         transfer: TransferConfig,
+        *,
+        remote: HTTPControlPlane | None = None,
     ) -> None:
-        self._config = config
         self._lifetime = Lifetime()
         self._control = control
-        self._disk = Disk(transfer.concurrency)
+        self._remote = remote
+        self._set_config(config)
+        self._disk = Disk(min(_DISK_THREADS, transfer.concurrency))
         self._root: Client | None = None  # the one that a view came from, kept alive
         self._buckets = Buckets(
-            control, opener(transfer), config.scope, self._disk, transfer, self._lifetime
+            control,
+            opener(transfer),
+            config.scope,
+            self._disk,
+            transfer,
+            self._lifetime,
+            lookups=Lookups(_LOOKUP_LIFE if remote is not None else 0),
         )
+
+    def _set_config(self, config: ClientConfig) -> None:
+        self._values = config
+        discovered = None if self._remote is None else self._remote.discovered
+        self._config = Config(config, discovered, self._switch)
+
+    async def _switch(self, config: ClientConfig) -> None:
+        self._lifetime.check()
+        if self._root is None:
+            if config.profile is not None:
+                await asyncio.to_thread(_remember, config)
+            if self._remote is not None:
+                self._remote.config = config
+        self._values = config
+        self._buckets._look_in(config.scope)
 
     def __repr__(self) -> str:
         state = "closed" if self._lifetime.closed else "open"
-        return f"<Client of {self._config.platform!r}, {state}>"
+        return f"<Client of {self._values.platform!r}, {state}>"
 
     @property
     def buckets(self) -> Buckets:
@@ -58,19 +91,19 @@ class Client:
         return self._buckets
 
     @property
-    def config(self) -> ClientConfig:
-        """Who the client is and where it looks unless told otherwise."""
+    def config(self) -> Config:
+        """Who the client is and where it looks unless told otherwise, and how to switch."""
         return self._config
 
     @property
     def username(self) -> str:
         """Name of the user."""
-        return self._config.username
+        return self._values.username
 
     @property
     def cluster_name(self) -> str:
         """The cluster that calls use when they name none."""
-        return self._config.cluster_name
+        return self._values.cluster_name
 
     def within(
         self, *, cluster: str | None = None, org: str | None = None, project: str | None = None
@@ -79,13 +112,14 @@ class Client:
         view = object.__new__(Client)
         view.__dict__.update(self.__dict__)
         view._root = self._root or self
-        view._config = replace(
-            self._config,
-            cluster_name=cluster or self._config.cluster_name,
-            org_name=org or self._config.org_name,
-            project_name=project or self._config.project_name,
+        config = replace(
+            self._values,
+            cluster_name=cluster or self._values.cluster_name,
+            org_name=org or self._values.org_name,
+            project_name=project or self._values.project_name,
         )
-        view._buckets = self._buckets._within(view._config.scope)
+        view._set_config(config)
+        view._buckets = self._buckets._within(config.scope)
         return view
 
     async def __aenter__(self) -> Self:
@@ -117,16 +151,37 @@ class Client:
             warnings.warn(f"{self!r} was never closed", ResourceWarning, source=self, stacklevel=2)
 
 
+def _remember(config: ClientConfig) -> None:
+    assert config.profile is not None
+    profile_file().switch(
+        config.profile,
+        cluster=config.cluster_name,
+        org=config.org_name,
+        project=config.project_name,
+    )
+
+
 async def _open_local(
-    home: Path, profile: str | None, transfer: TransferConfig | None, store: Path | None = None
+    home: Path, target: Target | None, transfer: TransferConfig | None, store: Path | None = None
 ) -> Client:
     check_process()
-    config = local_config(home, profile)
+    config = local_config(home, target)
     transfer = transfer or TransferConfig()
+    from ._platform.service import EmbeddedPlatform
+
     platform = await EmbeddedPlatform.open(
         home=home, config=config, open_provider=opener(transfer), store_file=store
     )
     return Client(config, platform, transfer)
+
+
+async def _open_remote(target: Target, transfer: TransferConfig | None) -> Client:
+    check_process()
+    transfer = transfer or TransferConfig()
+    from ._control.opening import open_http
+
+    plane = await open_http(target, transfer, opener(transfer))
+    return Client(plane.config, plane, transfer, remote=plane)
 
 
 def local(
@@ -138,8 +193,8 @@ def local(
     """Open the embedded platform in this process: no server, no login.
 
     Its registry lives under *path*, by default in the user's data folder, and so do the blobs
-    of its buckets, unless *store* or the file ``store.toml`` in *path* describes an S3 store
-    to keep them at. Use it as ``async with neuro_sdk.local() as client`` or
+    of its buckets, unless *store* or the file ``store.toml`` in *path* describes a store at S3,
+    Azure or Google to keep them at. Use it as ``async with neuro_sdk.local() as client`` or
     ``client = await neuro_sdk.local()``.
     """
     home = default_home() if path is None else local_path(path)
@@ -150,13 +205,20 @@ def local(
 def get(profile: str | None = None, *, transfer: TransferConfig | None = None) -> Opening[Client]:
     """Open the platform that the environment or the profile file names.
 
-    ``NEURO_SDK_PLATFORM`` wins over the profile file unless *profile* is given. Raises
-    ConfigError with the next step when nothing is configured; it never falls back to the disk.
+    ``NEURO_SDK_PLATFORM`` wins over the profile file unless *profile* is given; within a job of
+    a platform, what the platform passes on is used where nothing else is configured. Raises
+    ConfigError with the next step when nothing is configured, and AuthenticationError where
+    the platform does not take the token; it never falls back to the disk.
+
+    A platform over HTTP is not asked for a bucket again for 60 seconds after it was looked up,
+    and for credentials only when their end is near.
     """
 
     async def opened() -> Client:
-        platform, name = await asyncio.to_thread(find_platform, profile)
-        return await _open_local(local_home(platform), name, transfer)
+        target = await asyncio.to_thread(find_platform, profile)
+        if target.platform.lower().startswith(("http:", "https:")):
+            return await _open_remote(target, transfer)
+        return await _open_local(local_home(target.platform), target, transfer)
 
     return Opening(opened)
 
@@ -173,5 +235,7 @@ async def serve_store(
     buckets at another store.
     """
     home = default_home() if path is None else local_path(path)
+    from ._platform.own_store import serve_own_store
+
     async with serve_own_store(home, port=port) as server:
         yield server.endpoint

@@ -10,6 +10,7 @@
     │   ├── InvalidKey                     a key the store cannot hold faithfully
     │   └── InvalidName                    a bucket or credential name against the rule
     ├── NotSupportedError                  this provider or platform cannot do that
+    │   └── CreationDisabled               the platform makes no buckets or credentials now
     ├── ResourceNotFound (ValueError)
     │   ├── BucketNotFound                 also: persistent credentials
     │   └── BlobNotFound (FileNotFoundError)
@@ -29,6 +30,11 @@
     │   ├── StorageTimeout (TimeoutError)
     │   ├── BlobChanged                    the blob was replaced while it was being read
     │   └── VerificationFailed             what was stored is not what was sent
+    │   └── BlobChanged                    the blob was replaced while it was being read
+    ├── PlatformError                      a platform over HTTP failed, or its answer makes no sense
+    │   ├── ServerNotAvailable (ConnectionError)
+    │   ├── PlatformTimeout (TimeoutError)
+    │   └── NDJSONError (ValueError)       a stream of its answers told of a failure or broke
     ├── LocalError (OSError)               the file system of this machine said no
     │   ├── LocalNotFound (FileNotFoundError)
     │   ├── LocalIsADirectory (IsADirectoryError)
@@ -63,6 +69,7 @@ __all__ = [
     "ClientStateError",
     "ConfigError",
     "ConflictError",
+    "CreationDisabled",
     "DeletionRefused",
     "ForkedProcessError",
     "IllegalArgumentError",
@@ -77,11 +84,15 @@ __all__ = [
     "LocalNotADirectory",
     "LocalNotFound",
     "LocalPermissionDenied",
+    "NDJSONError",
     "NameTaken",
     "NeuroError",
     "NotSupportedError",
     "PlanOutdated",
+    "PlatformError",
+    "PlatformTimeout",
     "ResourceNotFound",
+    "ServerNotAvailable",
     "StorageError",
     "StorageTimeout",
     "StorageUnavailable",
@@ -164,6 +175,10 @@ class NotSupportedError(NeuroError):
     """The provider or the platform cannot do what was asked."""
 
 
+class CreationDisabled(NotSupportedError):
+    """Those who run the platform have switched off the creation of buckets or credentials."""
+
+
 class ResourceNotFound(NeuroError, ValueError):
     """A bucket, blob or credential does not exist."""
 
@@ -238,6 +253,22 @@ class BlobChanged(StorageError):
 
 class VerificationFailed(StorageError):
     """What was stored is not what was sent, as ``verify=True`` found; it is still there."""
+
+
+class PlatformError(NeuroError):
+    """A platform over HTTP failed to do what it was asked, or its answer makes no sense."""
+
+
+class ServerNotAvailable(PlatformError, ConnectionError):
+    """The platform could not be reached, or says that it cannot answer now."""
+
+
+class PlatformTimeout(PlatformError, TimeoutError):
+    """The platform did not answer in time."""
+
+
+class NDJSONError(PlatformError, ValueError):
+    """A stream of answers told of a failure, or broke before its end."""
 
 
 class LocalError(NeuroError, OSError):

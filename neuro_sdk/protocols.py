@@ -19,9 +19,43 @@ from ._core.models import (
     BucketEntry,
     PersistentBucketCredentials,
 )
+from ._core.parts import PartLimits
 from ._core.uri import Scope
 
-__all__ = ["ControlPlane", "OpenProvider", "Provider"]
+__all__ = ["ControlPlane", "Multipart", "OpenProvider", "Provider"]
+
+
+class Multipart(Protocol):
+    """A store that takes a large blob in parts, which nobody sees before all are there.
+
+    An upload is a text that the store gives out; it says nothing about who goes on with it, so
+    that other credentials of the same bucket may.
+    """
+
+    @property
+    def limits(self) -> PartLimits: ...
+
+    async def begin(self, key: str) -> str:
+        """Start an upload."""
+
+    async def put_part(self, key: str, upload: str, number: int, body: Sequence[bytes]) -> str:
+        """Send the part *number*, from 1 on; the answer is the tag that ``finish`` wants.
+
+        A part sent again replaces the one before. ConflictError if the store knows no such
+        upload.
+        """
+
+    def holds(self, tag: str, body: Sequence[bytes]) -> bool:
+        """True if *tag* is that of a part with this *body*, as far as its checksum tells."""
+
+    async def present(self, key: str, upload: str, tags: Mapping[int, str]) -> Mapping[int, str]:
+        """Those of *tags* whose parts are there; ConflictError if there is no such upload."""
+
+    async def finish(self, key: str, upload: str, tags: Mapping[int, str]) -> None:
+        """Make the parts the blob, in the order of their numbers; an older one is replaced."""
+
+    async def abort(self, key: str, upload: str) -> None:
+        """Forget the parts; no such upload is no error."""
 
 
 class Provider(Protocol):
@@ -41,6 +75,10 @@ class Provider(Protocol):
     @property
     def grain(self) -> timedelta:
         """How far the store rounds the times of blobs down."""
+
+    @property
+    def multipart(self) -> Multipart | None:
+        """Uploads in parts, where the store has them."""
 
     async def head(self, key: str) -> BlobObject:
         """The blob or directory marker at exactly *key*; BlobNotFound if there is none."""
@@ -92,7 +130,7 @@ class Provider(Protocol):
 class ControlPlane(Protocol):
     """Which buckets exist, whose they are, and what opens them."""
 
-    def list_buckets(self, scope: Scope) -> AsyncIterator[Bucket]:
+    def list_buckets(self, scope: Scope) -> AsyncGenerator[Bucket, None]:
         """The buckets of the org and project that the caller may read."""
 
     async def create_bucket(self, name: str | None, scope: Scope) -> Bucket:
@@ -128,7 +166,9 @@ class ControlPlane(Protocol):
     async def sign_url(self, bucket: Bucket, key: str, expires_in: int) -> URL:
         """A URL that anybody can GET for *expires_in* seconds; the key need not exist."""
 
-    def list_credentials(self, cluster_name: str) -> AsyncIterator[PersistentBucketCredentials]:
+    def list_credentials(
+        self, cluster_name: str
+    ) -> AsyncGenerator[PersistentBucketCredentials, None]:
         """The caller's own persistent credentials."""
 
     async def create_credentials(

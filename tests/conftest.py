@@ -15,9 +15,19 @@ from neuro_sdk import BucketHandle, Client, TransferConfig
 
 pytest.register_assert_rewrite("tests.contracts", "tests.recording", "tests.transfer")
 
-from .contracts.stores import STORES, Store, needs  # noqa: E402
+from .contracts.stores import STORES, Store, needs, table  # noqa: E402
 
 pytest_plugins = ["tests.servers.fixtures"]
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print what each store can do after a run that is not told to be quiet."""
+    if config.get_verbosity() >= 0:
+        terminalreporter.section("what each store can do")
+        terminalreporter.write(table())
+
 
 Lifted = Callable[[], AbstractContextManager[None]]
 """Lets what is called in its block wait, as a callback of a test that changes a file does."""
@@ -34,6 +44,12 @@ MAY_WAIT = (
     ("neuro_sdk/_providers/opendal.py", "_rest", "runs at exit, when no loop is left"),
     ("neuro_sdk/cli/demo.py", "demo", "a script: nothing else runs on its loop"),
     ("neuro_sdk/_platform/seaweedfs.py", "_spawn", "starting a process waits anyway; once"),
+    (
+        "asyncpg/connect_utils.py",
+        "_parse_connect_dsn_and_args",
+        "looks for the user's password file and certificates; once a connection",
+    ),
+    ("neuro_sdk/cli/azurite.py", "_spawn", "starting a process waits anyway; once"),
     ("aiobotocore/client.py", "create_client", "reads data files of the package; once a store"),
     ("<frozen importlib._bootstrap>", "_find_and_load", "an import, the first time only"),
 )

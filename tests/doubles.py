@@ -12,7 +12,7 @@ from neuro_sdk import BlobObject, Bucket, BucketCredentials, BucketEntry, Client
 from neuro_sdk._buckets import Buckets
 from neuro_sdk._core.keys import KeyRules
 from neuro_sdk._providers.services import opener
-from neuro_sdk.protocols import ControlPlane, Provider
+from neuro_sdk.protocols import ControlPlane, Multipart, Provider
 
 __all__ = ["Front", "Watching", "buckets_behind"]
 
@@ -34,6 +34,10 @@ class Front:
     @property
     def grain(self) -> timedelta:
         return self.inner.grain
+
+    @property
+    def multipart(self) -> Multipart | None:
+        return self.inner.multipart
 
     async def head(self, key: str) -> BlobObject:
         return await self.inner.head(key)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 import types
 from pathlib import Path
 
@@ -13,14 +15,19 @@ import pytest
 import neuro_sdk
 from neuro_sdk import errors, progress, protocols
 
+LARGE = {"aiobotocore", "aiohttp", "azure", "botocore", "rich", "sqlalchemy"}
+
 
 def test_all_is_sorted_and_complete() -> None:
     public = {
         name
         for name, value in vars(neuro_sdk).items()
-        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+        if not name.startswith("_")
+        and name != "TYPE_CHECKING"
+        and not isinstance(value, types.ModuleType)
     }
-    assert set(neuro_sdk.__all__) == public
+    assert set(neuro_sdk.__all__) == public | neuro_sdk._SERVING
+    assert dir(neuro_sdk) == neuro_sdk.__all__
     assert neuro_sdk.__all__ == sorted(set(neuro_sdk.__all__))
 
 
@@ -58,3 +65,14 @@ def test_the_package_is_typed() -> None:
     from importlib.resources import files
 
     assert files("neuro_sdk").joinpath("py.typed").is_file()
+
+
+def test_the_import_leaves_large_packages_alone() -> None:
+    script = f"""
+import sys, neuro_sdk
+print(sorted({LARGE!r} & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"

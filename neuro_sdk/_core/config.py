@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import ConfigError
+from .secret import Hidden
 from .uri import Scope
 
-__all__ = ["ClientConfig", "TransferConfig"]
+__all__ = ["ClientConfig", "Target", "TransferConfig"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A platform that is configured, and where on it a client begins to look for buckets.
+
+    ``platform`` is ``local:[PATH]`` or the address of an API; ``profile`` is the name of the
+    profile it came from, or None.
+    """
+
+    platform: str
+    token: Hidden | None = field(default=None, repr=False)
+    cluster: str | None = None
+    org: str | None = None
+    project: str | None = None
+    profile: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientConfig:
     """Who the client is and where it looks for buckets unless told otherwise.
 
-    ``platform`` is ``local:`` and a path for the embedded platform. ``profile`` is the name
-    of the profile it came from, or None.
+    ``platform`` is ``local:`` and a path for the embedded platform, else the address of an API.
+    ``profile`` is the name of the profile it came from, or None.
     """
 
     platform: str
@@ -37,15 +54,19 @@ class ClientConfig:
 class TransferConfig:
     """Bounds of a transfer.
 
-    ``concurrency`` files move at once. A file larger than ``part_size`` bytes moves in parts
-    of that size, ``window`` of them in flight, so one file needs ``part_size * window`` bytes
-    of memory. ``timeout`` is the longest wait for one answer of a store, in seconds;
-    ``retries`` is how often a failed request is repeated.
+    ``concurrency`` files move at once. A file larger than ``part_size`` bytes moves in parts,
+    ``window`` of them in flight; parts are larger where a store asks for it or takes only so
+    many. The bodies that one call holds take ``memory`` bytes at most, so fewer files move at
+    once when they are large. ``bandwidth`` is how many bytes a second one call moves at most;
+    None means as many as there can be. ``timeout`` is the longest wait for one answer of a
+    store, in seconds; ``retries`` is how often a failed request is repeated.
     """
 
-    concurrency: int = 16
+    concurrency: int = 64
     part_size: int = 8 << 20
-    window: int = 4
+    window: int = 8
+    memory: int = 128 << 20
+    bandwidth: int | None = None
     timeout: float = 30.0
     retries: int = 4
 
@@ -53,5 +74,9 @@ class TransferConfig:
         for name, least in (("concurrency", 1), ("part_size", 64 << 10), ("window", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"TransferConfig.{name} must be at least {least}")
+        if self.memory < self.part_size:
+            raise ConfigError("TransferConfig.memory must be at least part_size")
+        if self.bandwidth is not None and self.bandwidth < 1:
+            raise ConfigError("TransferConfig.bandwidth must be at least 1, or None")
         if self.timeout <= 0 or self.retries < 0:
             raise ConfigError("TransferConfig.timeout must be positive and retries not negative")

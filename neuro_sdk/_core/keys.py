@@ -36,15 +36,18 @@ class KeyRules:
     """What a store adds to the common rules.
 
     ``max_segment`` is the longest part between slashes in UTF-8 bytes, None for no limit.
-    ``reserved`` are segments the store needs for itself. ``forbidden`` are characters it
-    cannot hold, ``forbidden_first`` those it cannot hold at the beginning of a key.
+    ``max_segments`` is how many of those parts there may be. ``reserved`` are segments the
+    store needs for itself. ``forbidden`` are characters it cannot hold, ``forbidden_first``
+    those it cannot hold at the beginning of a key, ``forbidden_last`` at the end of a segment.
     """
 
     max_bytes: int = 1024
     max_segment: int | None = None
+    max_segments: int | None = None
     reserved: frozenset[str] = frozenset()
     forbidden: str = ""
     forbidden_first: str = ""
+    forbidden_last: str = ""
 
 
 LOCAL_INTERNAL = ".neuro-sdk"
@@ -80,6 +83,8 @@ def key_problem(key: str, rules: KeyRules) -> str | None:
     if key[0] in rules.forbidden_first:
         return f"begins with {key[0]!r}, which this store cannot keep"
     segments = key.removesuffix("/").split("/")
+    if rules.max_segments is not None and len(segments) > rules.max_segments:
+        return f"has more than {rules.max_segments} segments"
     for segment in segments:
         if not segment:
             return "has two slashes in a row"
@@ -89,6 +94,8 @@ def key_problem(key: str, rules: KeyRules) -> str | None:
             return f"has the segment {segment!r}, which this store keeps for itself"
         if rules.max_segment is not None and len(segment.encode()) > rules.max_segment:
             return f"has a segment longer than {rules.max_segment} bytes in UTF-8"
+        if segment[-1] in rules.forbidden_last:
+            return f"has a segment that ends with {segment[-1]!r}, which this store would cut off"
     return None
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,27 +15,33 @@ from typing import NoReturn
 from yarl import URL
 
 from .._core.config import ClientConfig
+from .._core.expiry import check_link_seconds
 from .._core.keys import check_key
 from .._core.models import Bucket, BucketCredentials, PersistentBucketCredentials
 from .._core.names import check_name
 from .._core.uri import Scope
-from ..errors import ConfigError, IllegalArgumentError, NotSupportedError, local_error
+from ..errors import (
+    AuthorizationError,
+    ConfigError,
+    IllegalArgumentError,
+    NotSupportedError,
+    local_error,
+)
 from ..protocols import OpenProvider, Provider
 from . import sqlite
 from .admin import BucketAdmin, ImportAdmin, Place
 from .admin.local import LocalAdmin
 from .admin.s3 import S3Admin
 from .admin.s3_imports import S3Imports
-from .cluster import read_cluster
+from .cluster import open_admin, read_cluster
 from .links import LinkServer
 from .store import Role, Store
 from .tasks import whole
 
-__all__ = ["STORE_FILE", "EmbeddedPlatform"]
+__all__ = ["STORE_FILE", "EmbeddedPlatform", "open_registry"]
 
 STORE_FILE = "store.toml"
 
-_LONGEST_LINK = 7 * 24 * 3600
 _S3 = (
     Bucket.Provider.AWS,
     Bucket.Provider.MINIO,
@@ -78,8 +85,8 @@ class EmbeddedPlatform:
         registry is a file in *home* unless *database_url* says otherwise.
         """
         home = await asyncio.to_thread(_made, home)
-        url = database_url or sqlite.file_url(home / "registry.db")
-        platform = cls(config, await Store.open(url, config.cluster_name), open_provider)
+        store = await open_registry(home, database_url, config.cluster_name)
+        platform = cls(config, store, open_provider)
         try:
             local = LocalAdmin(home / "blobs", platform._links)
             await local.prepare()
@@ -88,14 +95,33 @@ class EmbeddedPlatform:
             config_file = store_file or home / STORE_FILE
             if store_file is not None or await asyncio.to_thread(config_file.exists):
                 cluster = await asyncio.to_thread(read_cluster, config_file)
-                platform._admins[cluster.provider] = await S3Admin.open(cluster)
+                admin = await open_admin(cluster)
+                platform._admins[cluster.provider] = admin
+                if not isinstance(admin, S3Admin):
+                    platform._imports[cluster.provider] = admin
                 platform._makes = cluster.provider
         except BaseException:
             await platform.close()
             raise
         return platform
 
-    async def list_buckets(self, scope: Scope) -> AsyncIterator[Bucket]:
+    def acting_for(self, config: ClientConfig) -> EmbeddedPlatform:
+        """This platform for the user and with the defaults of *config*; close only the first."""
+        view = copy.copy(self)
+        view._config = config
+        return view
+
+    @property
+    def store(self) -> Store:
+        """The registry."""
+        return self._store
+
+    @property
+    def makes(self) -> Bucket.Provider:
+        """Where new buckets are made."""
+        return self._makes
+
+    async def list_buckets(self, scope: Scope) -> AsyncGenerator[Bucket, None]:
         for place in await self._store.buckets(*self._owner(scope)):
             yield place.bucket
 
@@ -166,14 +192,20 @@ class EmbeddedPlatform:
             place = await self._store.set_public(bucket.id, public)
         return place.bucket
 
-    async def bucket_credentials(self, bucket: Bucket) -> BucketCredentials:
-        return await self._credentials(await self._find(bucket), read_only=False)
+    async def bucket_credentials(
+        self, bucket: Bucket, *, read_only: bool = False
+    ) -> BucketCredentials:
+        place = await self._find(bucket)
+        if read_only and place.credentials is not None:
+            raise AuthorizationError(
+                "an imported bucket opens only with the keys it was imported with, which may "
+                "write, and you may only read; ask for signed URLs",
+                bucket=bucket.name or bucket.id,
+            )
+        return await self._credentials(place, read_only=read_only)
 
     async def sign_url(self, bucket: Bucket, key: str, expires_in: int) -> URL:
-        if type(expires_in) is not int or not 1 <= expires_in <= _LONGEST_LINK:
-            raise IllegalArgumentError(
-                f"expires_in must be a whole number of seconds from 1 to {_LONGEST_LINK}"
-            )
+        check_link_seconds(expires_in)
         place = await self._find(bucket)
         admin = self._sharing(place, "signing URLs")
         provider = await self._open(place)
@@ -185,7 +217,7 @@ class EmbeddedPlatform:
 
     async def list_credentials(
         self, cluster_name: str
-    ) -> AsyncIterator[PersistentBucketCredentials]:
+    ) -> AsyncGenerator[PersistentBucketCredentials, None]:
         self._check_cluster(cluster_name)
         for credentials in await self._store.credentials(self._config.username):
             yield credentials
@@ -328,8 +360,8 @@ class EmbeddedPlatform:
         ]
 
     async def _delete_role(self, role: Role) -> None:
-        for admin, _ in self._by_admin(role):
-            await admin.delete_role(role.name)
+        for admin, places in self._by_admin(role):
+            await admin.delete_role(role.name, places)
 
     def _by_admin(self, role: Role) -> list[tuple[BucketAdmin, list[Place]]]:
         grouped: dict[Bucket.Provider, list[Place]] = {}
@@ -343,6 +375,12 @@ def _refuse(place: Place, what: str) -> NoReturn:
         f"{what} is not supported for {place.bucket.provider.value} buckets here",
         bucket=place.bucket.name or place.bucket.id,
     )
+
+
+async def open_registry(home: Path, database_url: str | None, cluster_name: str) -> Store:
+    """The registry in *home*, made where there is none, or that in *database_url*."""
+    home = await asyncio.to_thread(_made, home)
+    return await Store.open(database_url or sqlite.file_url(home / "registry.db"), cluster_name)
 
 
 def _made(home: Path) -> Path:

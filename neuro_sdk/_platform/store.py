@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 from sqlalchemy import (
     URL,
@@ -44,6 +45,8 @@ from .tables import SCHEMA_VERSION, BucketRow, CredentialsRow, GrantRow, SchemaR
 from .tasks import whole
 
 __all__ = ["Role", "Store"]
+
+_TABLES_LOCK = 0x6E6575726F  # a number of ours among those of the database
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,24 +93,31 @@ class Store:
 
     @whole
     async def _set_up(self) -> None:
-        async with self._transaction() as session:  # mostly enough, and waits for no writer
+        async with self.transaction() as session:  # mostly enough, and waits for no writer
             version = await _version(session)
-        if version is None:
-            async with self._transaction(write=True) as session:
+        if version is None or version < SCHEMA_VERSION:
+            async with self.transaction(write=True) as session:
+                await self._lock_tables(session)
                 version = await _version(session)  # another process may have been first
-                if version is None:
+                if version is None or version < SCHEMA_VERSION:
                     await (await session.connection()).run_sync(Tables.metadata.create_all)
                     session.add(SchemaRow(version=SCHEMA_VERSION))
+                    version = SCHEMA_VERSION
         if version is not None and version > SCHEMA_VERSION:
             raise ConfigError(
                 f"the registry {self._shown()!r} was written by a newer version of this "
                 f"package (schema {version}, this one knows {SCHEMA_VERSION}); upgrade it"
             )
 
+    async def _lock_tables(self, session: AsyncSession) -> None:
+        """Let one process at a time make the tables; a writer of SQLite is alone anyway."""
+        if self._url.get_backend_name() == "postgresql":
+            await session.execute(select(func.pg_advisory_xact_lock(_TABLES_LOCK)))
+
     @whole
     async def add_bucket(self, place: Place) -> None:
         """Record a bucket; NameTaken if its org and project have one of this name."""
-        async with self._transaction(write=True) as session:
+        async with self.transaction(write=True) as session:
             session.add(BucketRow.of(place))
             try:
                 await session.flush()
@@ -122,14 +132,14 @@ class Store:
             BucketRow.project_name == bucket.project_name,
             BucketRow.name == bucket.name,
         )
-        async with self._transaction() as session:
+        async with self.transaction() as session:
             if bucket.name is not None and await session.scalar(query) is not None:
                 raise _taken(bucket)
 
     @whole
     async def bucket(self, bucket_id: str) -> Place:
         """The bucket with this id; BucketNotFound if there is none."""
-        async with self._transaction() as session:
+        async with self.transaction() as session:
             return self._place(await _known(session, bucket_id))
 
     @whole
@@ -138,7 +148,7 @@ class Store:
         _check_text(id_or_name)
         named = and_(_within(org, project), BucketRow.name == id_or_name)
         query = select(BucketRow).where(or_(BucketRow.id == id_or_name, named))
-        async with self._transaction() as session:
+        async with self.transaction() as session:
             row = await session.scalar(query)  # an id is longer than any name
         if row is None:
             where = "/".join(part for part in (org, project) if part)
@@ -149,14 +159,21 @@ class Store:
     async def buckets(self, org: str | None, project: str) -> list[Place]:
         """The buckets of an org and project, oldest first."""
         query = select(BucketRow).where(_within(org, project))
-        async with self._transaction() as session:
+        async with self.transaction() as session:
             rows = await session.scalars(query.order_by(BucketRow.created_at, BucketRow.id))
             return [self._place(row) for row in rows]
 
     @whole
+    async def every_bucket(self) -> list[Place]:
+        """The buckets of all orgs and projects, oldest first."""
+        query = select(BucketRow).order_by(BucketRow.created_at, BucketRow.id)
+        async with self.transaction() as session:
+            return [self._place(row) for row in await session.scalars(query)]
+
+    @whole
     async def set_public(self, bucket_id: str, public: bool) -> Place:
         """Remember whether anybody may read the bucket."""
-        async with self._transaction(write=True) as session:
+        async with self.transaction(write=True) as session:
             row = await _known(session, bucket_id)
             row.public = public
             return self._place(row)
@@ -168,11 +185,13 @@ class Store:
         Credentials are removed with their last bucket.
         """
         losing = select(GrantRow.credentials_id).where(GrantRow.bucket_id == bucket_id)
-        async with self._transaction(write=True) as session:
-            await _known(session, bucket_id)
-            affected = list(
-                await session.scalars(select(CredentialsRow).where(CredentialsRow.id.in_(losing)))
-            )
+        async with self.transaction(write=True) as session:
+            # Locked in one order, also against credentials that are being made; SQLite has
+            # one writer at a time anyway.
+            await _known(session, bucket_id, lock="exclusive")
+            query = select(CredentialsRow).where(CredentialsRow.id.in_(losing))
+            query = query.order_by(CredentialsRow.id).with_for_update()
+            affected = list(await session.scalars(query))
             await session.execute(delete(GrantRow).where(GrantRow.bucket_id == bucket_id))
             roles = []
             for row in affected:
@@ -193,14 +212,14 @@ class Store:
             read_only=made.read_only,
             created_at=datetime.now(UTC),
         )
-        async with self._transaction(write=True) as session:
+        async with self.transaction(write=True) as session:
             session.add(row)
             try:
                 await session.flush()
             except IntegrityError:
                 raise NameTaken(f"there are credentials with the name {made.name!r}") from None
             for position, one in enumerate(made.credentials):
-                await _known(session, one.bucket_id)
+                await _known(session, one.bucket_id, lock="shared")
                 session.add(
                     GrantRow(
                         credentials_id=made.id,
@@ -215,19 +234,19 @@ class Store:
         """The credentials of this user, oldest first."""
         query = select(CredentialsRow).where(CredentialsRow.owner == owner)
         query = query.order_by(CredentialsRow.created_at, CredentialsRow.id)
-        async with self._transaction() as session:
+        async with self.transaction() as session:
             return [row.value(self._cluster_name) for row in await session.scalars(query)]
 
     @whole
     async def find_credentials(self, owner: str, id_or_name: str) -> PersistentBucketCredentials:
         """The user's credentials with this id or name; BucketNotFound if there are none."""
-        async with self._transaction() as session:
+        async with self.transaction() as session:
             return (await _own(session, owner, id_or_name)).value(self._cluster_name)
 
     @whole
     async def remove_credentials(self, owner: str, id_or_name: str) -> Role:
         """Forget the user's credentials with this id or name; the answer is their role."""
-        async with self._transaction(write=True) as session:
+        async with self.transaction(write=True) as session:
             row = await _own(session, owner, id_or_name)
             places = tuple(self._place(grant.bucket) for grant in row.grants)
             await session.execute(delete(GrantRow).where(GrantRow.credentials_id == row.id))
@@ -235,7 +254,8 @@ class Store:
             return Role(name=row.id, read_only=row.read_only, places=places)
 
     @asynccontextmanager
-    async def _transaction(self, *, write: bool = False) -> AsyncIterator[AsyncSession]:
+    async def transaction(self, *, write: bool = False) -> AsyncIterator[AsyncSession]:
+        """A transaction that ends with the block; errors are those of our tree."""
         try:
             async with (self._writer if write else self._reader).begin() as session:
                 yield session
@@ -299,8 +319,11 @@ def _check_text(id_or_name: str) -> None:
         raise TypeError(f"an id or a name is a str, not {type(id_or_name).__name__}")
 
 
-async def _known(session: AsyncSession, bucket_id: str) -> BucketRow:
-    row = await session.get(BucketRow, bucket_id)
+async def _known(
+    session: AsyncSession, bucket_id: str, *, lock: Literal["shared", "exclusive"] | None = None
+) -> BucketRow:
+    wanted = None if lock is None else {"read": lock == "shared"}
+    row = await session.get(BucketRow, bucket_id, with_for_update=wanted)
     if row is None:
         raise BucketNotFound("there is no such bucket", bucket=bucket_id)
     return row

@@ -11,20 +11,22 @@ from sqlalchemy import DateTime, Dialect, ForeignKey, Text, TypeDecorator, Uniqu
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 from .._core.models import Bucket, BucketCredentials, PersistentBucketCredentials
+from .._core.secret import Hidden
 from .admin import Place
 
-__all__ = ["SCHEMA_VERSION", "BucketRow", "CredentialsRow", "GrantRow", "SchemaRow", "Tables"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "BucketRow",
+    "CredentialsRow",
+    "GrantRow",
+    "RoleRow",
+    "SchemaRow",
+    "Tables",
+    "TokenRow",
+]
 
-SCHEMA_VERSION = 1
-
-
-class _Hidden(str):
-    """Text that no log of a driver shows."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
+SCHEMA_VERSION = 2
+"""2: the tables ``tokens`` and ``roles``; what older versions know is as it was."""
 
 
 class _Secrets(TypeDecorator[Mapping[str, str]]):
@@ -34,7 +36,7 @@ class _Secrets(TypeDecorator[Mapping[str, str]]):
     cache_ok = True
 
     def process_bind_param(self, value: Mapping[str, str] | None, _dialect: Dialect) -> str | None:
-        return None if value is None else _Hidden(json.dumps(dict(value)))
+        return None if value is None else Hidden(json.dumps(dict(value)))
 
     def process_result_value(self, value: Any, _dialect: Dialect) -> dict[str, str] | None:
         return None if value is None else json.loads(value)
@@ -162,3 +164,27 @@ class GrantRow(Tables):
     position: Mapped[int]
     credentials: Mapped[Mapping[str, str]] = mapped_column(_Secrets)
     bucket: Mapped[BucketRow] = relationship(lazy="joined", innerjoin=True)
+
+
+class TokenRow(Tables):
+    """A token of a user; of the token itself only its SHA-256 is kept."""
+
+    __tablename__ = "tokens"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    user_name: Mapped[str] = mapped_column(index=True)
+    sha256: Mapped[str] = mapped_column(unique=True)
+    note: Mapped[str]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None] = mapped_column(_UTC)
+
+
+class RoleRow(Tables):
+    """The role of a user in a project; ``*`` as org and project means every project."""
+
+    __tablename__ = "roles"
+
+    user_name: Mapped[str] = mapped_column(primary_key=True)
+    org_name: Mapped[str] = mapped_column(primary_key=True)
+    project_name: Mapped[str] = mapped_column(primary_key=True)
+    role: Mapped[str]

@@ -7,18 +7,27 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
+from .._core.config import TransferConfig
 from .._core.expiry import expiry_of, renewal_time
 from .._core.keys import KeyRules
 from .._core.models import BlobObject, Bucket, BucketCredentials, BucketEntry
+from .._core.parts import PartLimits
+from .._multipart import send_stream
 from ..errors import AuthenticationError, AuthError, StorageError
-from ..protocols import OpenProvider, Provider
+from ..protocols import Multipart, OpenProvider, Provider
 
 __all__ = ["LeasedProvider"]
 
 T = TypeVar("T")
 
+
+class _Attempt(Protocol):
+    async def __call__(self, operation: Callable[[Provider], Awaitable[T]]) -> T: ...
+
+
+_DEFAULTS = TransferConfig()
 _DOUBT = 30.0  # seconds after which a refusal without a reason may be an expired credential
 
 
@@ -35,11 +44,13 @@ class LeasedProvider:
         credentials: Callable[[], Awaitable[BucketCredentials]],
         open_provider: OpenProvider,
         *,
+        transfer: TransferConfig = _DEFAULTS,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.bucket = bucket
         self._credentials = credentials
         self._open_provider = open_provider
+        self._transfer = transfer
         self._clock = clock
         self._lock = asyncio.Lock()
         self._inner: Provider | None = None
@@ -54,6 +65,11 @@ class LeasedProvider:
     @property
     def grain(self) -> timedelta:
         return self._ready.grain
+
+    @property
+    def multipart(self) -> Multipart | None:
+        inner = self._ready.multipart
+        return None if inner is None else _LeasedMultipart(inner, self._try)
 
     @property
     def _ready(self) -> Provider:
@@ -109,8 +125,21 @@ class LeasedProvider:
     async def put(self, key: str, body: bytes | AsyncIterator[bytes]) -> None:
         if isinstance(body, bytes):
             await self._try(lambda provider: provider.put(key, body))
-        else:  # a stream cannot be read twice
-            await (await self._current()).put(key, body)
+            return
+        provider = await self._current()
+        if self.multipart is None or key.endswith("/"):  # a stream cannot be read twice
+            await provider.put(key, body)
+            return
+        # Each part is sent with the credentials of its moment.
+        small = await send_stream(
+            self.multipart,
+            key,
+            body,
+            part_size=self._transfer.part_size,
+            window=self._transfer.window,
+        )
+        if small is not None:
+            await self.put(key, small)
 
     async def fetch(
         self,
@@ -190,3 +219,32 @@ class LeasedProvider:
         if self._inner is not None:
             inner, self._inner = self._inner, None
             await inner.close()
+
+
+class _LeasedMultipart:
+    """Uploads in parts, each request with the credentials of its moment."""
+
+    def __init__(self, first: Multipart, attempt: _Attempt) -> None:
+        self.limits: PartLimits = first.limits
+        self.holds = first.holds
+        self._try = attempt
+
+    async def begin(self, key: str) -> str:
+        return await self._try(lambda inner: _parts(inner).begin(key))
+
+    async def put_part(self, key: str, upload: str, number: int, body: Sequence[bytes]) -> str:
+        return await self._try(lambda inner: _parts(inner).put_part(key, upload, number, body))
+
+    async def present(self, key: str, upload: str, tags: Mapping[int, str]) -> Mapping[int, str]:
+        return await self._try(lambda inner: _parts(inner).present(key, upload, tags))
+
+    async def finish(self, key: str, upload: str, tags: Mapping[int, str]) -> None:
+        await self._try(lambda inner: _parts(inner).finish(key, upload, tags))
+
+    async def abort(self, key: str, upload: str) -> None:
+        await self._try(lambda inner: _parts(inner).abort(key, upload))
+
+
+def _parts(provider: Provider) -> Multipart:
+    assert provider.multipart is not None, "a bucket keeps its kind of store"
+    return provider.multipart

@@ -53,6 +53,7 @@ class LocalProvider:
 
     rules = LOCAL_RULES
     grain = timedelta(0)
+    multipart = None  # what is written lies on the disk before it appears
 
     def __init__(self, bucket: Bucket, root: str, *, read_only: bool = False) -> None:
         self.bucket = bucket

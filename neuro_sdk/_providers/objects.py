@@ -12,7 +12,9 @@ from .._aio import batches
 from .._core.config import TransferConfig
 from .._core.keys import KeyRules, listable_prefix
 from .._core.models import BlobCommonPrefix, BlobObject, Bucket, BucketEntry
+from .._multipart import send_stream
 from ..errors import BlobNotFound, InvalidKey, KeyConflict, NeuroError
+from ..protocols import Multipart
 from .opendal import Engine, Listed, Stat
 
 __all__ = ["BulkDelete", "ObjectProvider"]
@@ -28,7 +30,8 @@ class ObjectProvider:
     """The ``Provider`` of a bucket at an object store.
 
     *bulk_delete* removes many keys at once where the store can; without it each takes a
-    request. *closing* is awaited by ``close``. *folders* says that the store keeps folders as a
+    request. *multipart* takes what is larger than a part; without it OpenDAL's writer does.
+    *closing* is awaited by ``close``. *folders* says that the store keeps folders as a
     disk does: it goes on listing one when its last blob is gone, so that each has to be looked
     into, and the marker ``a/`` would take the place of the blob ``a``, so that it is refused.
     """
@@ -43,6 +46,7 @@ class ObjectProvider:
         rules: KeyRules,
         transfer: TransferConfig,
         bulk_delete: BulkDelete | None = None,
+        multipart: Multipart | None = None,
         folders: bool = False,
         closing: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
@@ -51,6 +55,7 @@ class ObjectProvider:
         self._engine = engine
         self._transfer = transfer
         self._bulk_delete = bulk_delete
+        self.multipart = multipart
         self._folders = folders
         self._closing = closing
         self._name = bucket.name or bucket.id
@@ -73,6 +78,7 @@ class ObjectProvider:
             key=key,
             bucket=self.bucket,
             size=0 if key.endswith("/") else found.size,
+            created_at=found.created_at,
             modified_at=found.modified_at,
             etag=found.etag,
         )
@@ -103,7 +109,12 @@ class ObjectProvider:
             )
 
     async def _put_stream(self, key: str, pieces: AsyncIterator[bytes]) -> None:
-        part = self._transfer.part_size
+        part, window = self._transfer.part_size, self._transfer.window
+        if self.multipart is not None:
+            small = await send_stream(self.multipart, key, pieces, part_size=part, window=window)
+            if small is not None:
+                await self._engine.write(key, small, key)
+            return
         held: list[bytes] = []
         size = 0
         async for piece in pieces:
@@ -115,7 +126,7 @@ class ObjectProvider:
             await self._engine.write(key, b"".join(held), key)
             return
         await self._engine.write_stream(
-            key, _chained(held, pieces), key, chunk=part, concurrent=self._transfer.window
+            key, _chained(held, pieces), key, chunk=part, concurrent=window
         )
 
     async def fetch(

@@ -70,7 +70,11 @@ _CAUGHT: tuple[type[Exception], ...] = (*ERRORS, OSError)
 
 # First match decides, before the table above: what the kind alone does not tell.
 _BY_TEXT: tuple[tuple[re.Pattern[str], type[NeuroError]], ...] = (
-    (re.compile(r"NoSuchBucket|ContainerNotFound|bucket does not exist"), BucketNotFound),
+    (
+        re.compile(r"NoSuchBucket|ContainerNotFound|ContainerBeingDeleted|bucket does not exist"),
+        BucketNotFound,
+    ),
+    (re.compile(r"code: \"InvalidRange\""), BlobChanged),  # as RangeNotSatisfied above
     (
         re.compile(
             r"ExpiredToken|TokenRefreshRequired|InvalidAccessKeyId|SignatureDoesNotMatch|"
@@ -88,7 +92,7 @@ _BY_TEXT: tuple[tuple[re.Pattern[str], type[NeuroError]], ...] = (
     ),
 )
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
-_HEAD = re.compile(r"^(\w+) \(\w+\) at [^=]*=>\s*(.*)")
+_HEAD = re.compile(r"^(\w+) \(\w+\) at .*?=>\s*(.*)")
 _SECRET = re.compile(r"(?i)((?:sig|signature|x-amz-security-token|token)=)[^&\s\"']+")
 
 _used_in: int | None = None
@@ -164,6 +168,7 @@ class Stat:
     size: int
     modified_at: datetime | None
     etag: str | None
+    created_at: datetime | None = None
 
 
 class Listed(NamedTuple):
@@ -276,11 +281,13 @@ class Engine:
         entries: Any = await self._call(
             None, lambda: self._operator.list(prefix, recursive=recursive, limit=page)
         )
+        size = _BATCH if page is None else min(page, _BATCH)
         while True:
-            entry: Any = await self._call(prefix, lambda: anext(entries, None))
-            if entry is None:
+            batch: list[Any] = await self._call(prefix, partial(_take, entries, size))
+            for entry in batch:
+                yield Listed(entry.path, _stat(entry.metadata))
+            if len(batch) < size:
                 return
-            yield Listed(entry.path, _stat(entry.metadata))
 
     async def make_folder(self, path: str, key: str) -> None:
         """Put a directory marker; *path* ends in a slash."""
@@ -317,6 +324,17 @@ async def to_its_end(operation: Awaitable[T]) -> T:
 
 
 _PIECE = 4 << 20
+_BATCH = 250  # a part of the pages of all stores, so that it never asks for one more
+
+
+async def _take(entries: Any, size: int) -> list[Any]:
+    """The next entries, *size* of them but at the end; a limit on each would cost more."""
+    batch = []
+    async for entry in entries:
+        batch.append(entry)
+        if len(batch) == size:
+            break
+    return batch
 
 
 def _stat(found: Any) -> Stat:

@@ -1,4 +1,4 @@
-"""What OpenDAL's binding cannot ask of S3: many keys removed with one request.
+"""Signed requests to S3, for what OpenDAL's binding cannot ask.
 
 Requests are signed by botocore's signer, which works without a session or client of its own.
 """
@@ -6,15 +6,13 @@ Requests are signed by botocore's signer, which works without a session or clien
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-import aiohttp
 from yarl import URL
 
 from .._core.config import TransferConfig
@@ -22,13 +20,17 @@ from ..errors import (
     AuthenticationError,
     AuthorizationError,
     BucketNotFound,
+    ConflictError,
     NeuroError,
     StorageError,
     StorageTimeout,
     StorageUnavailable,
 )
 
-__all__ = ["S3Access", "S3Requests"]
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = ["Answer", "S3Access", "S3Requests", "parse", "tag", "texts"]
 
 _CODES: Mapping[str, type[NeuroError]] = {
     "AccessDenied": AuthorizationError,
@@ -37,11 +39,33 @@ _CODES: Mapping[str, type[NeuroError]] = {
     "InvalidAccessKeyId": AuthenticationError,
     "InvalidToken": AuthenticationError,
     "NoSuchBucket": BucketNotFound,
+    "NoSuchUpload": ConflictError,
     "SignatureDoesNotMatch": AuthenticationError,
     "TokenRefreshRequired": AuthenticationError,
 }
 _AGAIN = frozenset({429, 500, 502, 503, 504})
-_AGAIN_CODES = frozenset({"InternalError", "SlowDown", "ServiceUnavailable", "OperationAborted"})
+_AGAIN_CODES = frozenset(
+    {
+        "BadDigest",
+        "InternalError",
+        "OperationAborted",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "SlowDown",
+    }
+)
+_SAFE = "/~"
+_SLICE = 256 << 10  # what is handed to the socket at once
+_TYPE = "application/octet-stream"
+
+
+class Answer(NamedTuple):
+    """What the store answered; *repeated* if an earlier attempt may have been carried out."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,69 +98,90 @@ class S3Requests:
         self._transfer = transfer
         self._session: aiohttp.ClientSession | None = None
 
-    async def delete_many(self, keys: Sequence[str]) -> Mapping[str, Exception]:
-        """Remove up to 1,000 keys with one request; the answer holds what failed."""
-        root = ElementTree.Element("Delete")
-        ElementTree.SubElement(root, "Quiet").text = "true"
-        for key in keys:
-            ElementTree.SubElement(ElementTree.SubElement(root, "Object"), "Key").text = key
-        body = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
-        answer = await self._send("POST", "?delete=", body)
-        failed: dict[str, Exception] = {}
-        for error in _parse(answer).iter():
-            if _tag(error) == "Error":
-                told = {_tag(child): child.text or "" for child in error}
-                key = told.get("Key", "")
-                if told.get("Code") != "NoSuchKey":
-                    failed[key] = self._error(told.get("Code", ""), told.get("Message", ""), key)
-        return failed
+    async def send(
+        self,
+        method: str,
+        key: str | None,
+        query: str,
+        body: Sequence[bytes] = (),
+        *,
+        headers: Mapping[str, str] = {},
+        expected: Collection[int] = (),
+    ) -> Answer:
+        """One request, repeated as the bounds of transfers say, until the store has done it.
 
-    async def _send(self, method: str, query: str, body: bytes) -> bytes:
+        *query* is encoded. Raises an error of our tree with *key* for any status that is no
+        success and not *expected*.
+        """
+        url = f"{self._access.base}/{quote(key, safe=_SAFE) if key else ''}?{query}"
+        import aiohttp  # it takes its time, and only large blobs and removals need it
+
         for attempt in range(self._transfer.retries + 1):
             if attempt:
                 await asyncio.sleep(min(5.0, 0.1 * 2**attempt) * random.uniform(0.5, 1.0))  # noqa: S311
             last = attempt == self._transfer.retries
             try:
-                status, answer = await self._send_once(method, query, body)
+                answer = await self._send_once(method, url, body, headers)
             except (aiohttp.ClientError, OSError) as cause:
                 if last:
-                    raise self._unreachable(cause) from None
+                    raise self._unreachable(cause, key) from None
                 continue
-            if status < 300:
-                return answer
-            code, message = _told(answer)
-            if last or not (status in _AGAIN or code in _AGAIN_CODES):
-                raise self._error(code, message or f"status {status}", None, status)
+            code, message = _told(answer.body)
+            # A success that took long may turn out to be none in its body only.
+            if (answer.status < 300 and not code) or answer.status in expected:
+                return Answer(answer.status, answer.headers, answer.body, repeated=attempt > 0)
+            if last or not (answer.status in _AGAIN or code in _AGAIN_CODES):
+                text = message or f"status {answer.status}"
+                raise self.error(code, text, key, answer.status)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _send_once(self, method: str, query: str, body: bytes) -> tuple[int, bytes]:
-        url = self._access.base + query
-        headers = self._signed(method, url, body)
+    async def _send_once(
+        self, method: str, url: str, body: Sequence[bytes], headers: Mapping[str, str]
+    ) -> Answer:
+        signed = self._signed(method, url, body, headers)
+        import aiohttp
+
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(total=self._transfer.timeout),
-                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(), auto_decompress=False
             )
-        async with self._session.request(
-            method, URL(url, encoded=True), data=body, headers=headers, allow_redirects=False
-        ) as response:
-            return response.status, await response.read()
+        loop = asyncio.get_running_loop()
+        wait = self._transfer.timeout
+        async with asyncio.timeout(wait) as limit:
 
-    def _signed(self, method: str, url: str, body: bytes) -> dict[str, str]:
+            def moved() -> None:
+                limit.reschedule(loop.time() + wait)  # what moves on does not stall
+
+            async with self._session.request(
+                method,
+                URL(url, encoded=True),
+                data=_Body(body, moved) if body else None,
+                headers=signed,
+                allow_redirects=False,
+            ) as response:
+                return Answer(response.status, response.headers, await response.read())
+
+    def _signed(
+        self, method: str, url: str, body: Sequence[bytes], headers: Mapping[str, str]
+    ) -> dict[str, str]:
         from botocore.auth import S3SigV4Auth
         from botocore.awsrequest import AWSRequest
+        from botocore.config import Config
         from botocore.credentials import Credentials
 
         access = self._access
-        digest = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
-        request = AWSRequest(method, url, data=body, headers={"Content-MD5": digest})
+        request = AWSRequest(method, url, headers=dict(headers))
+        # The checksum of the body is signed as a header instead.
+        request.context["client_config"] = Config(s3={"payload_signing_enabled": False})
         keys = Credentials(access.access_key, access.secret_key, access.session_token)
         S3SigV4Auth(keys, "s3", access.region).add_auth(request)
-        return {**request.headers, "Content-Type": "application/xml"}
+        length = str(sum(map(len, body)))
+        return {**request.headers, "Content-Length": length, "Content-Type": _TYPE}
 
-    def _error(
+    def error(
         self, code: str, message: str, key: str | None, status: int | None = None
     ) -> NeuroError:
+        """The error of our tree for a code of the store."""
         kind = _CODES.get(code)
         if kind is None:
             unavailable = status in _AGAIN or code in _AGAIN_CODES
@@ -144,12 +189,14 @@ class S3Requests:
             kind = AuthorizationError if status == 403 else kind
         return kind(f"the store said: {code} {message}".rstrip(), bucket=self._name, key=key)
 
-    def _unreachable(self, cause: Exception) -> NeuroError:
+    def _unreachable(self, cause: Exception, key: str | None) -> NeuroError:
         if isinstance(cause, TimeoutError):
             limit = self._transfer.timeout
-            return StorageTimeout(f"no answer within {limit:.0f} seconds", bucket=self._name)
+            return StorageTimeout(
+                f"no answer within {limit:.0f} seconds", bucket=self._name, key=key
+            )
         return StorageUnavailable(
-            f"the store cannot be reached: {type(cause).__name__}", bucket=self._name
+            f"the store cannot be reached: {type(cause).__name__}", bucket=self._name, key=key
         )
 
     async def close(self) -> None:
@@ -159,17 +206,42 @@ class S3Requests:
             self._session = None
 
 
-def _parse(answer: bytes) -> ElementTree.Element:
+class _Body:
+    """Chunks in slices; *moved* is called at each. aiohttp may want to read them once more."""
+
+    def __init__(self, chunks: Sequence[bytes], moved: Callable[[], None]) -> None:
+        self._chunks = chunks
+        self._moved = moved
+
+    async def __aiter__(self) -> AsyncGenerator[memoryview, None]:
+        for chunk in self._chunks:
+            view = memoryview(chunk)
+            for at in range(0, len(view), _SLICE):
+                self._moved()
+                yield view[at : at + _SLICE]
+
+
+def parse(answer: bytes) -> ElementTree.Element:
+    """The document; an empty element if it is none."""
     try:
         return ElementTree.fromstring(answer)  # noqa: S314 - from the store the user chose
     except ElementTree.ParseError:
         return ElementTree.Element("Unreadable")
 
 
-def _told(answer: bytes) -> tuple[str, str]:
-    told = {_tag(element): element.text or "" for element in _parse(answer).iter()}
-    return told.get("Code", ""), told.get("Message", "")
+def texts(element: ElementTree.Element) -> dict[str, str]:
+    """The texts of all elements below by their names, without namespaces."""
+    return {tag(child): child.text or "" for child in element.iter()}
 
 
-def _tag(element: ElementTree.Element) -> str:
+def tag(element: ElementTree.Element) -> str:
+    """The name, without a namespace."""
     return element.tag.rpartition("}")[2]
+
+
+def _told(answer: bytes) -> tuple[str, str]:
+    root = parse(answer)
+    if tag(root) != "Error":
+        return "", ""
+    told = texts(root)
+    return told.get("Code", "") or "Error", told.get("Message", "")

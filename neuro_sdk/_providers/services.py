@@ -11,10 +11,14 @@ from .._core.keys import KeyRules
 from .._core.models import Bucket, BucketCredentials
 from ..errors import ConfigError, NotSupportedError
 from ..protocols import OpenProvider, Provider
+from .azure import AZURE_RULES, AzureEngine, azure_access
+from .fields import required as _field
+from .gcs import GCS_RULES, GcsEngine, gcs_access
 from .local import LocalProvider
 from .objects import ObjectProvider
 from .opendal import Engine
 from .s3 import S3Access, S3Requests
+from .s3_verbs import S3Multipart, delete_many
 
 __all__ = ["PROVIDERS", "open_provider", "opener"]
 
@@ -54,7 +58,8 @@ def _s3(
         engine,
         rules=rules,
         transfer=transfer,
-        bulk_delete=requests.delete_many,
+        bulk_delete=partial(delete_many, requests),
+        multipart=S3Multipart(requests),
         folders=folders,
         closing=requests.close,
     )
@@ -104,6 +109,7 @@ def _s3_options(access: S3Access) -> dict[str, str]:
         # Neither the environment nor a metadata service has a say in what is opened.
         "disable_config_load": "true",
         "disable_ec2_metadata": "true",
+        "checksum_algorithm": "crc32c",  # stores take no body that does not fit it
     }
     if access.session_token is not None:
         options["session_token"] = access.session_token
@@ -112,18 +118,30 @@ def _s3_options(access: S3Access) -> dict[str, str]:
     return options
 
 
-def _field(raw: Mapping[str, str], name: str, bucket: Bucket) -> str:
-    value = raw.get(name)
-    if not value:
-        raise ConfigError(
-            f"the credentials of a bucket at {bucket.provider.value!r} lack the field {name!r}",
-            bucket=bucket.name or bucket.id,
-        )
-    return value
+def _azure(
+    bucket: Bucket, raw: Mapping[str, str], read_only: bool, transfer: TransferConfig
+) -> Provider:
+    del read_only  # the store knows what its credentials allow
+    engine = AzureEngine(
+        azure_access(bucket, raw), bucket=bucket.name or bucket.id, transfer=transfer
+    )
+    return ObjectProvider(
+        bucket, engine, rules=AZURE_RULES, transfer=transfer, closing=engine.close
+    )
+
+
+def _gcs(
+    bucket: Bucket, raw: Mapping[str, str], read_only: bool, transfer: TransferConfig
+) -> Provider:
+    del read_only  # the store knows what its credentials allow
+    engine = GcsEngine(gcs_access(bucket, raw), bucket=bucket.name or bucket.id, transfer=transfer)
+    return ObjectProvider(bucket, engine, rules=GCS_RULES, transfer=transfer, closing=engine.close)
 
 
 PROVIDERS: Mapping[Bucket.Provider, _Make] = {
     Bucket.Provider.AWS: _s3,
+    Bucket.Provider.AZURE: _azure,
+    Bucket.Provider.GCP: _gcs,
     Bucket.Provider.LOCAL: _local,
     Bucket.Provider.MINIO: _s3,
     Bucket.Provider.OPEN_STACK: _s3,

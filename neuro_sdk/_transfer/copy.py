@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
 
+from .._aio import Job, run_bounded
 from .._core.config import TransferConfig
 from .._core.keys import check_key, key_problem, overlap, tree_prefix
 from .._core.models import BlobObject
@@ -30,9 +31,9 @@ from ..errors import (
 from ..progress import AbstractFileProgress, AbstractRecursiveFileProgress
 from ..protocols import Provider
 from .body import gathered
+from .bounds import Bounds
 from .download import list_tree
 from .events import FileEvents, TreeEvents
-from .pool import Job, run_bounded
 from .report import Report
 from .steps import LEFT_OUT, Doing, Filter, Step, Wanted
 from .upload import Cursor
@@ -72,7 +73,7 @@ async def copy_blob(
     if progress is not None:
         urls = source.bucket.blob_url(key), target.bucket.blob_url(new)
         events = FileEvents(progress, *urls)
-    await _Copying(source, target, config).blob(blob, new, events)
+    await _Copying(source, target, Bounds(config)).blob(blob, new, events)
     if move:
         await _check_copy(source, blob, target, new)
         if not same_version(blob, await source.head(key)):
@@ -132,10 +133,10 @@ async def _digest(provider: Provider, blob: BlobObject) -> str:
 class _Copying:
     """Copies single blobs, whole or not at all."""
 
-    def __init__(self, source: Provider, target: Provider, config: TransferConfig) -> None:
+    def __init__(self, source: Provider, target: Provider, bounds: Bounds) -> None:
         self._source = source
         self._target = target
-        self._config = config
+        self._bounds = bounds
         self._at_store = source.bucket.id == target.bucket.id
 
     async def blob(self, blob: BlobObject, new: str, events: FileEvents | None) -> None:
@@ -156,14 +157,14 @@ class _Copying:
             return False
         except StorageTimeout:
             # A store may take longer over a large blob than an answer may take.
-            if blob.size <= self._config.part_size:
+            if blob.size <= self._bounds.part_size:
                 raise
             return False
         return True
 
     async def _by_client(self, blob: BlobObject, new: str, events: FileEvents | None) -> None:
-        async with aclosing(self._pieces(blob)) as pieces:
-            if blob.size <= self._config.part_size:
+        async with self._bounds.memory(blob.size), aclosing(self._pieces(blob)) as pieces:
+            if blob.size <= self._bounds.part_size:
                 body = b"".join([piece async for piece in pieces])
                 await self._target.put(new, body)
                 if events is not None and blob.size:
@@ -177,6 +178,7 @@ class _Copying:
         fetched = self._source.fetch(blob.key, known=blob)
         async with aclosing(fetched), aclosing(gathered(fetched, _GATHER)) as pieces:
             async for piece in pieces:
+                await self._bounds.pace(len(piece))
                 done += len(piece)
                 yield piece
         if done != blob.size:
@@ -238,7 +240,6 @@ class Copy:
         self.config = config
         self._update = update
         self._filter = filter_
-        self._copying = _Copying(source, target, config)
         self.at_store = source.bucket.id == target.bucket.id
         self._overlap = overlap(self.prefix, self.new)
         if self._overlap and self.at_store:
@@ -318,6 +319,7 @@ class Copy:
         self, steps: AsyncGenerator[Step[BlobObject], None], doing: Doing, exact: bool
     ) -> AsyncGenerator[Job, None]:
         doing.tree.enter("")
+        copying = _Copying(self.source, self.target, Bounds(self.config))
         async with aclosing(steps):
             async for step in steps:
                 path = step.path
@@ -333,12 +335,14 @@ class Copy:
                 if path.endswith("/"):
                     work = partial(self.target.put, self.new + path, b"")
                 else:
-                    work = partial(self._file, step, doing, exact)
+                    work = partial(self._file, step, doing, copying, exact)
                 yield partial(doing.run, path, folder, work)
 
-    async def _file(self, step: Step[BlobObject], doing: Doing, exact: bool) -> None:
+    async def _file(
+        self, step: Step[BlobObject], doing: Doing, copying: _Copying, exact: bool
+    ) -> None:
         events, blob = doing.tree.file(step.path), step.source
-        await self._copying.blob(blob, self.new + step.path, events)
+        await copying.blob(blob, self.new + step.path, events)
         if exact and self.at_store and not same_version(blob, await self.source.head(blob.key)):
             raise BlobChanged(
                 "the blob was replaced since it was planned, and so may be its copy",

@@ -31,10 +31,12 @@ __all__ = [
     "Disk",
     "Existing",
     "Growing",
+    "Handle",
     "Partial",
     "Source",
     "ignores_case",
     "is_partial",
+    "lock",
     "make_folder",
     "make_folders",
     "stat_many",
@@ -68,7 +70,7 @@ class Disk:
             await _settled(work)
             if not work.cancelled() and work.exception() is None:
                 result = work.result()
-                if isinstance(result, _Handle):
+                if isinstance(result, Handle):
                     await _settled(loop.run_in_executor(self._pool, result.abandon))
             raise
         except LocalError:
@@ -93,7 +95,7 @@ async def _settled(work: asyncio.Future[T]) -> None:
             await asyncio.wait([work])
 
 
-class _Handle:
+class Handle:
     """An open file that is closed by hand, never by chance."""
 
     def __init__(self, fd: int) -> None:
@@ -109,7 +111,7 @@ class _Handle:
         self._close()
 
 
-class Source(_Handle):
+class Source(Handle):
     """A regular file opened for upload, which must not change until all of it is read.
 
     ``body`` is the whole content of a file of at most *small* bytes, which is closed again.
@@ -118,7 +120,7 @@ class Source(_Handle):
     def __init__(self, path: str, small: int = -1) -> None:
         # Not blocking, so that a pipe put in the file's place cannot hold up the thread.
         super().__init__(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
-        self._path = path
+        self.path = path
         self.body: bytes | None = None
         try:
             self._before = os.fstat(self._fd)
@@ -127,7 +129,7 @@ class Source(_Handle):
             if not modes.S_ISREG(self._before.st_mode):
                 raise LocalError(f"not a regular file: {path!r}")
             if self.size <= small:
-                self.body = self.read(self.size)
+                self.body = self.read_at(0, self.size)
                 self.check_unchanged()
                 self._close()
         except BaseException:
@@ -142,27 +144,33 @@ class Source(_Handle):
     def side(self) -> Side:
         return to_side(self._before)
 
-    def read(self, length: int) -> bytes:
-        """The next *length* bytes; LocalFileChanged if the file has become shorter."""
+    def read_at(self, offset: int, length: int) -> bytes:
+        """*length* bytes from *offset* on; LocalFileChanged if the file has become shorter."""
         pieces = []
         while length > 0:
-            piece = os.read(self._fd, length)
+            piece = os.pread(self._fd, length, offset)
             if not piece:
                 raise LocalFileChanged(
-                    f"the file became shorter while it was being read: {self._path!r}"
+                    f"the file became shorter while it was being read: {self.path!r}"
                 )
             pieces.append(piece)
+            offset += len(piece)
             length -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    @property
+    def version(self) -> str:
+        """What tells this content from another that the file may have had: size and time."""
+        return f"{self._before.st_size} {self._before.st_mtime_ns}"
 
     def check_unchanged(self) -> None:
         """Raise LocalFileChanged if the file was written to since it was opened."""
         now = os.fstat(self._fd)
         if (now.st_size, now.st_mtime_ns) != (self._before.st_size, self._before.st_mtime_ns):
-            raise LocalFileChanged(f"the file changed while it was being read: {self._path!r}")
+            raise LocalFileChanged(f"the file changed while it was being read: {self.path!r}")
 
 
-class Growing(_Handle):
+class Growing(Handle):
     """A file that is written in order, so that it is a correct prefix at any moment."""
 
     def __init__(self, target: str, fd: int) -> None:
@@ -196,7 +204,7 @@ class Existing(Growing):
                 raise
             return None
         try:
-            if fcntl is None or not _lock(fd):
+            if not lock(fd):
                 os.close(fd)
                 return None
             self = cls(target, fd)
@@ -294,7 +302,7 @@ def _open_locked(path: str) -> int | None:
     while True:
         fd = os.open(path, _CREATE, 0o666)
         try:
-            if not _lock(fd):
+            if not lock(fd):
                 os.close(fd)
                 return None
             # Its owner may have renamed the file between our opening and our locking it.
@@ -308,7 +316,10 @@ def _open_locked(path: str) -> int | None:
         os.close(fd)
 
 
-def _lock(fd: int) -> bool:
+def lock(fd: int) -> bool:
+    """Lock the open file until it is closed; False if another process has it, or no one can."""
+    if fcntl is None:
+        return False
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
 from yarl import URL
 
-from .._aio import batches
+from .._aio import Job, batches, in_order, run_bounded
 from .._core.config import TransferConfig
 from .._core.keys import check_key, key_problem, tree_prefix
 from .._core.landing import Collisions, landing_path
@@ -22,6 +22,7 @@ from ..errors import (
     BlobNotADirectory,
     BlobNotFound,
     InvalidKey,
+    LocalDiskFull,
     LocalIsADirectory,
     LocalNotADirectory,
     NeuroError,
@@ -29,6 +30,7 @@ from ..errors import (
 )
 from ..progress import AbstractFileProgress, AbstractRecursiveFileProgress
 from ..protocols import Provider
+from .bounds import Bounds
 from .disk import (
     Disk,
     Existing,
@@ -40,7 +42,6 @@ from .disk import (
     stat_many,
 )
 from .events import FileEvents, Folder, TreeEvents
-from .pool import Job, run_bounded
 from .report import Report
 from .steps import LEFT_OUT, Choose, Doing, Filter, Step, Wanted
 from .verify import Held, verify_download
@@ -84,7 +85,7 @@ async def download_file(
     events = None
     if progress is not None:
         events = FileEvents(progress, provider.bucket.blob_url(key), file_url(target))
-    fetch = _Fetch(disk, provider, config, continue_)
+    fetch = _Fetch(disk, provider, Bounds(config), continue_)
     if not verify:
         await fetch.file(blob, str(target), action, events)
         return
@@ -101,13 +102,12 @@ def _side(blob: BucketEntry) -> Side:
 class _Fetch:
     """Brings single blobs to the disk, whole or not at all."""
 
-    def __init__(
-        self, disk: Disk, provider: Provider, config: TransferConfig, continue_: bool
-    ) -> None:
+    def __init__(self, disk: Disk, provider: Provider, bounds: Bounds, continue_: bool) -> None:
         self._disk = disk
         self._provider = provider
-        self._config = config
+        self._bounds = bounds
         self._continue = continue_
+        self._full = False
 
     async def file(
         self, blob: BlobObject, target: str, action: Action, events: FileEvents | None
@@ -117,7 +117,7 @@ class _Fetch:
             events.start(blob.size)
         if action is Action.APPEND and await self._append(blob, target, events):
             pass
-        elif blob.size <= self._config.part_size:
+        elif blob.size <= self._bounds.part_size:
             await self._small(blob, target)
             if events is not None and blob.size:
                 events.step(blob.size)
@@ -127,9 +127,7 @@ class _Fetch:
             events.complete()
 
     async def _small(self, blob: BlobObject, target: str) -> None:
-        fetch = self._provider.fetch(blob.key, known=blob)
-        body = b"".join([piece async for piece in fetch])
-        self._check_size(blob, len(body))
+        body = await self._part(blob, 0, blob.size) if blob.size else b""
         await self._disk.run(target, Partial.write_whole, target, body)
 
     async def _large(self, blob: BlobObject, target: str, events: FileEvents | None) -> None:
@@ -142,7 +140,9 @@ class _Fetch:
                 await self._fill(blob, file, events)
             await self._disk.run(target, file.publish)
         except BaseException as error:
-            await self._disk.run(target, file.fail, error)
+            self._full = self._full or isinstance(error, LocalDiskFull)
+            # On a full disk nobody wants what the others were cut short in either.
+            await self._disk.run(target, file.abandon if self._full else partial(file.fail, error))
             raise
 
     async def _append(self, blob: BlobObject, target: str, events: FileEvents | None) -> bool:
@@ -160,30 +160,38 @@ class _Fetch:
             return False
         overlap = min(_OVERLAP, file.position)
         expected = await self._disk.run(file.target, file.tail, overlap)
-        start = file.position - overlap
-        async with aclosing(self._provider.fetch(blob.key, start, known=blob)) as pieces:
-            async for arrived in pieces:
-                piece = arrived
+        calls = self._parts(blob, file.position - overlap)
+        async with aclosing(in_order(self._bounds.window, calls)) as bodies:
+            async for body in bodies:
                 if expected:
-                    seen = min(len(expected), len(piece))
-                    if piece[:seen] != expected[:seen]:
+                    if body[:overlap] != expected:
                         return False
-                    expected, piece = expected[seen:], piece[seen:]
-                    if not piece:
-                        continue
-                await self._disk.run(file.target, file.write, piece)
-                if events is not None:
-                    events.step(file.position)
-        self._check_size(blob, file.position - len(expected))
+                    expected, body = b"", body[overlap:]
+                if body:
+                    await self._disk.run(file.target, file.write, body)
+                    if events is not None:
+                        events.step(file.position)
         return True
 
-    def _check_size(self, blob: BlobObject, size: int) -> None:
-        if size != blob.size:
+    def _parts(
+        self, blob: BlobObject, start: int
+    ) -> Iterator[Callable[[], Coroutine[None, None, bytes]]]:
+        size = self._bounds.part_size
+        for offset in range(start, blob.size, size):
+            yield partial(self._part, blob, offset, min(size, blob.size - offset))
+
+    async def _part(self, blob: BlobObject, offset: int, length: int) -> bytes:
+        await self._bounds.pace(length)
+        fetch = self._provider.fetch(blob.key, offset, length, known=blob)
+        pieces = [piece async for piece in fetch]
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if len(body) != length:
             raise StorageError(
-                f"the store sent {size} bytes of a blob of {blob.size}",
+                f"the store sent {len(body)} bytes where {length} were asked for",
                 bucket=blob.bucket.name or blob.bucket.id,
                 key=blob.key,
             )
+        return body
 
 
 async def download_tree(
@@ -271,7 +279,7 @@ class Download:
         self._choose = choose
         self._skipped = skipped
         self.verify = verify
-        self._fetch = _Fetch(disk, provider, config, continue_)
+        self._continue = continue_
         self._base = str(root).rstrip("/")
         self._made: list[tuple[str, NeuroError | None]] = []
 
@@ -374,17 +382,21 @@ class Download:
         self, steps: AsyncGenerator[Step[BlobObject], None], doing: Doing
     ) -> AsyncGenerator[Job, None]:
         self._made.clear()
+        bounds = Bounds(self.config)
+        fetch = _Fetch(self.disk, self.provider, bounds, self._continue)
         async with aclosing(steps):
             first = await anext(steps, None)
             await self.disk.run(self.root, _made_destination, str(self.root))
             doing.tree.enter("")
             async with aclosing(_chain(first, steps)) as all_steps:
                 async for step in all_steps:
-                    job = None if step.left_out else await self._job(step, doing)
+                    job = None if step.left_out else await self._job(step, doing, fetch, bounds)
                     if job is not None:
                         yield job
 
-    async def _job(self, step: Step[BlobObject], doing: Doing) -> Job | None:
+    async def _job(
+        self, step: Step[BlobObject], doing: Doing, fetch: _Fetch, bounds: Bounds
+    ) -> Job | None:
         path = step.path
         above = path[: path.rfind("/") + 1]
         try:
@@ -399,7 +411,8 @@ class Download:
         if step.action is None or step.action is Action.SKIP:
             return None
         doing.tree.begin(folder)
-        return partial(doing.run, path, folder, partial(self._file, step, step.action, doing))
+        work = partial(self._file, step, step.action, doing, fetch, bounds)
+        return partial(doing.run, path, folder, work)
 
     async def _make(self, path: str, doing: Doing) -> Folder:
         folder = doing.tree.enter(path)
@@ -418,15 +431,22 @@ class Download:
             raise broken
         return folder
 
-    async def _file(self, step: Step[BlobObject], action: Action, doing: Doing) -> None:
+    async def _file(
+        self,
+        step: Step[BlobObject],
+        action: Action,
+        doing: Doing,
+        fetch: _Fetch,
+        bounds: Bounds,
+    ) -> None:
         events, target = doing.tree.file(step.path), f"{self._base}/{step.path}"
+        told = Held.back(events) if self.verify else events
+        async with bounds.memory(step.size):
+            await fetch.file(step.source, target, action, told)
         if self.verify:
-            await self._fetch.file(step.source, target, action, Held.back(events))
             await verify_download(self.disk, self.provider, step.source, target)
             if events is not None:
                 events.complete()
-        else:
-            await self._fetch.file(step.source, target, action, events)
         doing.report.done += 1
 
 

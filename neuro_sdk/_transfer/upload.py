@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
+from .._aio import Job, run_bounded
 from .._core.config import TransferConfig
 from .._core.keys import check_key, key_problem, tree_prefix
 from .._core.models import BucketEntry
@@ -22,9 +23,10 @@ from ..errors import (
 )
 from ..progress import AbstractFileProgress, AbstractRecursiveFileProgress
 from ..protocols import Provider
+from .bounds import Bounds
 from .disk import Disk, Source, stat_many
 from .events import FileEvents, TreeEvents
-from .pool import Job, run_bounded
+from .parts import send_parts
 from .report import Report
 from .steps import Choose, Doing, Filter, Step
 from .verify import Held, verify_upload
@@ -43,6 +45,7 @@ async def upload_file(
     *,
     config: TransferConfig,
     update: bool,
+    resume: bool,
     verify: bool,
     progress: AbstractFileProgress | None,
 ) -> None:
@@ -63,11 +66,12 @@ async def upload_file(
     events = None
     if progress is not None:
         events = FileEvents(progress, file_url(source), provider.bucket.blob_url(key))
+    bounds = Bounds(config)
     if not verify:
-        await _send(disk, provider, str(source), key, events, config)
+        await _send(disk, provider, str(source), key, events, bounds, resume)
         return
     (side,) = await disk.run(source, stat_many, [str(source)])
-    await _send(disk, provider, str(source), key, Held.back(events), config)
+    await _send(disk, provider, str(source), key, Held.back(events), bounds, resume)
     await verify_upload(disk, provider, str(source), side, key)
     if events is not None:
         events.complete()
@@ -87,19 +91,32 @@ async def _send(
     path: str,
     key: str,
     events: FileEvents | None,
-    config: TransferConfig,
+    bounds: Bounds,
+    resume: bool,
 ) -> None:
-    source = await disk.run(path, Source, path, config.part_size)
+    source = await disk.run(path, Source, path, bounds.part_size)
+    acknowledged = events.step if events is not None else _unheard
     try:
         if events is not None:
             events.start(source.size)
         if source.body is not None:
+            await bounds.pace(source.size)
             await provider.put(key, source.body)
-            if events is not None and source.size:
-                events.step(source.size)
+            if source.size:
+                acknowledged(source.size)
+        elif provider.multipart is not None:
+            await send_parts(
+                disk,
+                provider.multipart,
+                provider.bucket.id,
+                key,
+                source,
+                bounds=bounds,
+                acknowledged=acknowledged,
+                resume=resume,
+            )
         else:
-            read = _pieces(disk, path, source, events, config.part_size)
-            async with aclosing(read) as pieces:
+            async with aclosing(_pieces(disk, source, acknowledged, bounds)) as pieces:
                 await provider.put(key, pieces)
     finally:
         source.abandon()
@@ -107,18 +124,23 @@ async def _send(
         events.complete()
 
 
+def _unheard(_: int) -> None:
+    """Nobody listens to the progress."""
+
+
 async def _pieces(
-    disk: Disk, path: str, source: Source, events: FileEvents | None, length: int
+    disk: Disk, source: Source, acknowledged: Callable[[int], None], bounds: Bounds
 ) -> AsyncGenerator[bytes, None]:
     # The writer asks for the next piece once it has taken the one before.
     done = 0
     while done < source.size:
-        piece = await disk.run(path, source.read, min(length, source.size - done))
+        length = min(bounds.part_size, source.size - done)
+        piece = await disk.run(source.path, source.read_at, done, length)
+        await bounds.pace(length)
         yield piece
-        done += len(piece)
-        if events is not None:
-            events.step(done)
-    await disk.run(path, source.check_unchanged)
+        done += length
+        acknowledged(done)
+    await disk.run(source.path, source.check_unchanged)
 
 
 async def upload_tree(
@@ -129,6 +151,7 @@ async def upload_tree(
     *,
     config: TransferConfig,
     update: bool,
+    resume: bool,
     verify: bool,
     filter_: Filter | None,
     ignore_file_names: AbstractSet[str],
@@ -142,6 +165,7 @@ async def upload_tree(
         prefix,
         config=config,
         choose=choose_upload(update),
+        resume=resume,
         verify=verify,
         filter_=filter_,
         ignore_file_names=ignore_file_names,
@@ -175,6 +199,7 @@ class Upload:
         config: TransferConfig,
         choose: Choose | None,
         skipped: str = "the blob there is not older",
+        resume: bool = False,
         verify: bool = False,
         filter_: Filter | None,
         ignore_file_names: AbstractSet[str],
@@ -189,6 +214,7 @@ class Upload:
         self.ignore_file_names = ignore_file_names
         self._choose = choose
         self._skipped = skipped
+        self._resume = resume
         self.verify = verify
 
     async def check(self) -> None:
@@ -261,6 +287,7 @@ class Upload:
     async def _jobs(
         self, steps: AsyncGenerator[Step[Found], None], doing: Doing, exact: bool
     ) -> AsyncGenerator[Job, None]:
+        bounds = Bounds(self.config)
         async with aclosing(steps):
             async for step in steps:
                 path, found = step.path, step.source
@@ -281,21 +308,23 @@ class Upload:
                 if found.kind is Kind.EMPTY_FOLDER:
                     work = partial(self.provider.put, key, b"")
                 else:
-                    work = partial(self._file, found, key, doing, exact)
+                    work = partial(self._file, found, key, doing, bounds, exact)
                 yield partial(doing.run, path, folder, work)
 
-    async def _file(self, found: Found, key: str, doing: Doing, exact: bool) -> None:
+    async def _file(
+        self, found: Found, key: str, doing: Doing, bounds: Bounds, exact: bool
+    ) -> None:
         if exact and (await self.changed([found])):
             raise LocalFileChanged(f"the file changed since it was planned: {found.local!r}")
+        assert found.side is not None
         events = doing.tree.file(found.path)
+        told = Held.back(events) if self.verify else events
+        async with bounds.memory(found.side.size):
+            await _send(self.disk, self.provider, found.local, key, told, bounds, self._resume)
         if self.verify:
-            held = Held.back(events)
-            await _send(self.disk, self.provider, found.local, key, held, self.config)
             await verify_upload(self.disk, self.provider, found.local, found.side, key)
             if events is not None:
                 events.complete()
-        else:
-            await _send(self.disk, self.provider, found.local, key, events, self.config)
         doing.report.done += 1
 
     async def changed(self, files: Sequence[Found]) -> list[Found]:

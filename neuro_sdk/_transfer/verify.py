@@ -81,19 +81,17 @@ async def verify_download(disk: Disk, provider: Provider, blob: BlobObject, path
 async def _file_digest(disk: Disk, path: str, digest: Any) -> tuple[Side, str]:
     source = await disk.run(path, Source, path)
     try:
-        left = source.size
-        while left:
-            length = min(_PIECE, left)
-            await disk.run(path, _take_in, source, digest, length)
-            left -= length
+        for offset in range(0, source.size, _PIECE):
+            length = min(_PIECE, source.size - offset)
+            await disk.run(path, _take_in, source, digest, offset, length)
         await disk.run(path, source.check_unchanged)
     finally:
         source.abandon()
     return source.side, digest.hexdigest()
 
 
-def _take_in(source: Source, digest: Any, length: int) -> None:
-    digest.update(source.read(length))
+def _take_in(source: Source, digest: Any, offset: int, length: int) -> None:
+    digest.update(source.read_at(offset, length))
 
 
 async def _blob_digest(disk: Disk, provider: Provider, blob: BlobObject) -> str:

@@ -26,6 +26,7 @@ from yarl import URL
 import neuro_sdk
 from neuro_sdk.progress import RichProgress
 
+from .azurite import run_azurite
 from .run import async_command
 
 __all__ = ["demo"]
@@ -48,12 +49,13 @@ _SECONDS = 30  # for one answer to the signed URL
 @click.option("--plain", is_flag=True, help="No bars and no colours.")
 @click.option(
     "--store",
-    type=click.Choice(["disk", "seaweedfs"]),
+    type=click.Choice(["disk", "seaweedfs", "azurite", "configured"]),
     default="disk",
-    help="Keep the blobs on the disk, or at a SeaweedFS that is started for the demo.",
+    help="Keep the blobs on the disk, at a SeaweedFS (S3) or an Azurite (Azure) that is started "
+    "for the demo, or on the platform that is configured.",
 )
 def demo(path: Path | None, source: Path | None, plain: bool, store: str) -> None:
-    """Show the main job on the embedded platform, with a real tree.
+    """Show the main job on the embedded platform or that which is configured, with a real tree.
 
     Makes a bucket, uploads the tree, lists and globs it, opens a signed URL with curl,
     downloads the tree, compares every file, and removes all of it again.
@@ -72,7 +74,15 @@ async def _run(path: Path | None, source: Path | None, store: str, work: Path, s
         if store == "seaweedfs":
             endpoint = await stack.enter_async_context(neuro_sdk.serve_store(home))
             show.done("Start SeaweedFS", endpoint)
-        client = await stack.enter_async_context(neuro_sdk.local(home))
+        description = None
+        if store == "azurite":
+            azurite = await stack.enter_async_context(run_azurite(work))
+            description = work / "azurite.toml"
+            await asyncio.to_thread(azurite.save, description)
+            show.done("Start Azurite", azurite.endpoint)
+        local = neuro_sdk.local(home, store=description)
+        opening = neuro_sdk.get() if store == "configured" else local
+        client = await stack.enter_async_context(opening)
         await _main_job(client, tree, work / "copy", show)
     show.conclude()
 

@@ -6,6 +6,8 @@ import click
 
 from .blob import blob
 from .demo import demo
+from .login import login, logout, switch
+from .serve import role, serve, token
 from .serve_store import serve_store
 
 __all__ = ["main"]
@@ -17,6 +19,5 @@ def main() -> None:
     """Blob storage from the terminal."""
 
 
-main.add_command(blob)
-main.add_command(demo)
-main.add_command(serve_store)
+for command in (blob, demo, login, logout, role, serve, serve_store, switch, token):
+    main.add_command(command)

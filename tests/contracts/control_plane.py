@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import re
+import uuid
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -50,15 +52,27 @@ async def read(plane: ControlPlane, bucket: Bucket, open_provider: OpenProvider,
         await provider.close()
 
 
-async def import_folder(
-    plane: ControlPlane, scope: Scope, folder: Path, name: str | None = None
+@dataclasses.dataclass(frozen=True)
+class Outside:
+    """A bucket that exists at a provider, with the blob ``a`` that holds ``mine``."""
+
+    provider: Bucket.Provider
+    name: str
+    credentials: dict[str, str]
+
+
+MakeOutside = Callable[[], Awaitable[Outside]]
+
+
+async def import_outside(
+    plane: ControlPlane, scope: Scope, outside: Outside, name: str | None = None
 ) -> Bucket:
     return await plane.import_bucket(
         name,
         scope,
-        provider=Bucket.Provider.LOCAL,
-        provider_bucket_name="mine",
-        credentials={"root": str(folder)},
+        provider=outside.provider,
+        provider_bucket_name=outside.name,
+        credentials=outside.credentials,
     )
 
 
@@ -76,6 +90,18 @@ class ControlPlaneContract:
     @pytest.fixture
     def open_provider(self) -> OpenProvider:
         raise NotImplementedError
+
+    @pytest.fixture
+    def outside(self, tmp_path: Path) -> MakeOutside:
+        """Makes a bucket that the plane can import: a folder, unless a subclass says otherwise."""
+
+        async def make() -> Outside:
+            folder = tmp_path / f"mine-{uuid.uuid4()}"
+            folder.mkdir()
+            (folder / "a").write_bytes(b"mine")
+            return Outside(Bucket.Provider.LOCAL, "mine", {"root": str(folder)})
+
+        return make
 
     @pytest.fixture
     def other(self, scope: Scope) -> Scope:
@@ -291,52 +317,38 @@ class ImportContract(ControlPlaneContract):
         assert "s3cr3t" not in repr(opened) + repr(made)
 
     async def test_the_blobs_of_an_imported_bucket_stay(
-        self, plane: ControlPlane, scope: Scope, open_provider: OpenProvider, tmp_path: Path
+        self,
+        plane: ControlPlane,
+        scope: Scope,
+        open_provider: OpenProvider,
+        outside: MakeOutside,
     ) -> None:
+        mine = await outside()
         for force in (False, True):
-            folder = tmp_path / f"mine-{force}"
-            folder.mkdir()
-            (folder / "a").write_bytes(b"mine")
-            made = await import_folder(plane, scope, folder, "mine")
+            made = await import_outside(plane, scope, mine, "mine")
             assert await read(plane, made, open_provider, "a") == b"mine"
             await plane.delete_bucket(made, force=force)
-            assert (folder / "a").read_bytes() == b"mine"
             with pytest.raises(BucketNotFound):
                 await plane.get_bucket("mine", scope)
+        again = await import_outside(plane, scope, mine, "mine")
+        assert await read(plane, again, open_provider, "a") == b"mine"
 
     async def test_a_name_is_taken_by_import_too(
-        self, plane: ControlPlane, scope: Scope, tmp_path: Path
+        self, plane: ControlPlane, scope: Scope, outside: MakeOutside
     ) -> None:
         made = await plane.create_bucket("photos", scope)
         with pytest.raises(NameTaken):
-            await import_folder(plane, scope, tmp_path, "photos")
+            await import_outside(plane, scope, await outside(), "photos")
         assert [bucket async for bucket in plane.list_buckets(scope)] == [made]
 
     async def test_an_import_signs_and_can_be_public(
-        self, plane: ControlPlane, scope: Scope, tmp_path: Path
+        self, plane: ControlPlane, scope: Scope, outside: MakeOutside
     ) -> None:
-        (tmp_path / "a").write_bytes(b"mine")
-        made = await import_folder(plane, scope, tmp_path)
+        made = await import_outside(plane, scope, await outside())
         assert (await plane.set_public(made, True)).public
         url = await plane.sign_url(made, "a", 60)
         async with aiohttp.ClientSession() as session, session.get(url) as response:
             assert await response.read() == b"mine"
-
-    async def test_a_folder_must_be_there(
-        self, plane: ControlPlane, scope: Scope, tmp_path: Path
-    ) -> None:
-        (tmp_path / "file").touch()
-        wrong = [{}, {"root": "rel"}, {"root": ""}, {"root": str(tmp_path / "no")}]
-        for credentials in [*wrong, {"root": str(tmp_path / "file")}, {"root": "/\0"}]:
-            with pytest.raises(IllegalArgumentError, match="root"):
-                await plane.import_bucket(
-                    None,
-                    scope,
-                    provider=Bucket.Provider.LOCAL,
-                    provider_bucket_name="mine",
-                    credentials=credentials,
-                )
-        assert [bucket async for bucket in plane.list_buckets(scope)] == []
 
     async def test_a_provider_of_the_future_is_refused_by_name(
         self, plane: ControlPlane, scope: Scope
@@ -371,6 +383,26 @@ class ImportContract(ControlPlaneContract):
                 provider_bucket_name="mine",
                 credentials=credentials,  # type: ignore[arg-type]
             )
+
+
+class FoldersContract(ControlPlaneContract):
+    """For a plane on the same machine as its caller."""
+
+    async def test_a_folder_must_be_there(
+        self, plane: ControlPlane, scope: Scope, tmp_path: Path
+    ) -> None:
+        (tmp_path / "file").touch()
+        wrong = [{}, {"root": "rel"}, {"root": ""}, {"root": str(tmp_path / "no")}]
+        for credentials in [*wrong, {"root": str(tmp_path / "file")}, {"root": "/\0"}]:
+            with pytest.raises(IllegalArgumentError, match="root"):
+                await plane.import_bucket(
+                    None,
+                    scope,
+                    provider=Bucket.Provider.LOCAL,
+                    provider_bucket_name="mine",
+                    credentials=credentials,
+                )
+        assert [bucket async for bucket in plane.list_buckets(scope)] == []
 
 
 class CredentialsContract(ControlPlaneContract):
@@ -428,10 +460,10 @@ class CredentialsContract(ControlPlaneContract):
         assert [one.bucket_id for one in made.credentials] == [bucket.id]
 
     async def test_what_cannot_be_made_leaves_nothing(
-        self, plane: ControlPlane, scope: Scope, tmp_path: Path
+        self, plane: ControlPlane, scope: Scope, outside: MakeOutside
     ) -> None:
         bucket = await plane.create_bucket("photos", scope)
-        imported = await import_folder(plane, scope, tmp_path)
+        imported = await import_outside(plane, scope, await outside())
         cluster = scope.cluster_name
 
         async def refused(error: type[Exception], name: str | None, ids: list[str]) -> None:

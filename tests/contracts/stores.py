@@ -8,6 +8,7 @@ every test that asks for them at it too.
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -18,10 +19,14 @@ import pytest
 
 import neuro_sdk
 from neuro_sdk import Bucket, Client, TransferConfig
+from neuro_sdk._core.roles import EVERYWHERE, Role
+from neuro_sdk.cli.azurite import AzuriteServer
 
+from ..platform.serving import served_team, write_profile
+from ..servers.fake_gcs import FakeGcs
 from ..servers.s3 import s3_client
 
-__all__ = ["CAPABILITIES", "STORES", "Store", "imported", "needs"]
+__all__ = ["CAPABILITIES", "STORES", "Store", "imported", "needs", "reasons", "table"]
 
 CAPABILITIES: Mapping[str, str] = {
     "creation": "makes buckets, besides those that are imported",
@@ -32,9 +37,12 @@ CAPABILITIES: Mapping[str, str] = {
     "control characters": "takes keys with characters that XML 1.0 cannot hold",
     "backslash": "takes keys with a backslash",
     "leading star": "takes keys that begin with a star",
+    "trailing dots": "takes keys with a dot before a slash or at their end",
+    "many segments": "takes as many slashes in a key as it has room for",
     "signed urls": "signs URLs that a bare HTTP client can GET",
     "credentials": "gives lasting credentials to some buckets",
     "access control": "keeps out who has no right, or whose right has ended",
+    "public access": "lets anybody read a bucket, and stops it",
     "force": "removes a bucket with all its blobs",
 }
 
@@ -112,6 +120,44 @@ def imported(provider: Bucket.Provider, fixture: str) -> MakeBox:
     return make_box
 
 
+@asynccontextmanager
+async def _open_served(
+    request: pytest.FixtureRequest, home: Path, transfer: TransferConfig
+) -> AsyncIterator[Client]:
+    """A platform over HTTP: a server of ours on a real socket, with SeaweedFS behind it."""
+    async with served_team(home, request.getfixturevalue("seaweedfs")) as team:
+        token = await team.token("alice", (EVERYWHERE, Role.OWNER))
+        monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
+        monkeypatch.setenv("NEURO_SDK_CONFIG", str(write_profile(home, team.api, token)))
+        async with neuro_sdk.get("team", transfer=transfer) as client:
+            yield client
+
+
+@asynccontextmanager
+async def _open_azure(
+    request: pytest.FixtureRequest, home: Path, transfer: TransferConfig
+) -> AsyncIterator[Client]:
+    server: AzuriteServer = request.getfixturevalue("azurite")
+    home.mkdir(parents=True, exist_ok=True)
+    await asyncio.to_thread(server.save, home / "store.toml")
+    async with neuro_sdk.local(home, transfer=transfer) as client:
+        yield client
+
+
+@asynccontextmanager
+async def _open_gcs(
+    request: pytest.FixtureRequest, home: Path, transfer: TransferConfig
+) -> AsyncIterator[Client]:
+    server: FakeGcs = request.getfixturevalue("fake_gcs")
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "store.toml").write_text(
+        f'provider = "gcp"\nendpoint_url = "{server.endpoint}"\n'
+        f'project = "{server.project}"\nkey_data = "{server.key_data}"\n'
+    )
+    async with neuro_sdk.local(home, transfer=transfer) as client:
+        yield client
+
+
 _XML = "its listings are XML 1.0, which cannot hold them"
 _MOTO = "moto lets everybody in"
 
@@ -148,6 +194,17 @@ STORES: tuple[Store, ...] = (
         },
     ),
     Store(
+        "over http",
+        _open_served,
+        lacks={
+            "blob beside marker": "the marker would take the place of the blob",
+            "long segments": "SeaweedFS keeps names of at most 255 bytes",
+            "control characters": _XML,
+            "backslash": "SeaweedFS refuses it",
+            "leading star": "its policies do not match it",
+        },
+    ),
+    Store(
         "moto as aws",
         _s3("aws", "moto", 'role_arn = "arn:aws:iam::123456789012:role/buckets"\n'),
         lacks={"control characters": _XML, "access control": _MOTO},
@@ -161,6 +218,25 @@ STORES: tuple[Store, ...] = (
             "credentials": "MinIO makes users by a protocol of its own",
         },
     ),
+    Store(
+        "azurite",
+        _open_azure,
+        lacks={
+            "control characters": "Azure does not allow them",
+            "backslash": "Azure takes it for a slash",
+            "trailing dots": "Azure cuts them off",
+            "many segments": "Azure allows 254",
+        },
+    ),
+    Store(
+        "fake-gcs-server",
+        _open_gcs,
+        lacks={
+            "access control": "fake-gcs-server lets everybody in",
+            "credentials": "they are service accounts, which it does not make",
+            "public access": "fake-gcs-server knows no policies",
+        },
+    ),
 )
 
 
@@ -169,3 +245,26 @@ def needs(store: Store, capability: str) -> None:
     assert capability in CAPABILITIES, f"no capability is called {capability!r}"
     if capability in store.lacks:
         pytest.skip(f"{store.name}: {store.lacks[capability]}")
+
+
+def table() -> str:
+    """What each store can do, as a Markdown table."""
+    rows = [["", *(store.name for store in STORES)], ["---"] * (len(STORES) + 1)]
+    for capability, meaning in CAPABILITIES.items():
+        lacking = ["no" if capability in store.lacks else "yes" for store in STORES]
+        rows.append([meaning, *lacking])
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def reasons() -> str:
+    """Why a store cannot do what it cannot, as a Markdown list."""
+    return "".join(
+        f"- {store.name}, {capability}: {reason}\n"
+        for store in STORES
+        for capability, reason in store.lacks.items()
+    )
+
+
+if __name__ == "__main__":
+    print(table())
+    print(reasons())

@@ -157,7 +157,8 @@ class TestBuckets:
         with pytest.raises(ConfigError, match="mars"):
             await anywhere.buckets.blob_is_dir("blob://mars/default-org/alice/box/key")
 
-    async def test_public_access(self, anywhere: Client) -> None:
+    async def test_public_access(self, anywhere: Client, store: Store) -> None:
+        needs(store, "public access")
         await anywhere.buckets.create("box")
         assert (await anywhere.buckets.set_public_access("box", True)).public
         assert (await anywhere.buckets.get("box")).public

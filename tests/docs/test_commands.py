@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
@@ -9,11 +10,13 @@ import signal
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
+from benchmarks.__main__ import options as benchmark_options
 from neuro_sdk.cli import main
 
 ROOT = Path(__file__).parent.parent.parent
@@ -43,17 +46,31 @@ def test_commands_run(page: Path, tmp_path: Path) -> None:
         "PATH": f"{_HERE}{os.pathsep}{os.environ['PATH']}",
         "PYTHONUNBUFFERED": "1",
     }
-    script = []
+    with contextlib.ExitStack() as running:
+        _run(page, tmp_path, environment, running)
+
+
+def _run(
+    page: Path, tmp_path: Path, environment: dict[str, str], running: contextlib.ExitStack
+) -> None:
+    script, port = [], 8080
     for command in _commands(page):
         match shlex.split(command):
+            case ["make", "bench", *options]:
+                for option in options:
+                    name, _, value = option.partition("=")
+                    assert name == "BENCH", command
+                    benchmark_options(shlex.split(value))
             case ["make", *targets]:
                 assert set(targets) <= _targets(), command
             case ["pip", "install", wanted]:
                 assert _extras_of(wanted) <= _extras(), command
             case ["neuro-sdk", "serve-store", *_]:
                 _starts_and_stops(command, tmp_path, environment)
+            case ["neuro-sdk", "serve", *_]:
+                port = running.enter_context(_serving(command, tmp_path, environment))
             case ["neuro-sdk" | "export" | "mkdir" | "echo", *_]:
-                script.append(command)
+                script.append(command.replace(":8080/", f":{port}/"))
             case _:
                 pytest.fail(f"no test knows what to do with {command!r}")
     done = subprocess.run(
@@ -65,6 +82,30 @@ def test_commands_run(page: Path, tmp_path: Path) -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
+
+
+@contextlib.contextmanager
+def _serving(command: str, folder: Path, environment: dict[str, str]) -> Iterator[int]:
+    """Run the server of a page in a terminal of its own, at a free port."""
+    errors = folder / "serve.log"
+    with errors.open("w") as log:
+        server = subprocess.Popen(
+            [*shlex.split(command), "--port", "0"],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+    try:
+        assert server.stdout is not None
+        told = re.search(r"http://127\.0\.0\.1:(\d+)/api/v1", server.stdout.readline())
+        assert told, errors.read_text()
+        yield int(told[1])
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=60)
+    assert server.returncode == 0
 
 
 def _targets() -> set[str]:

@@ -22,6 +22,8 @@ from typer.testing import CliRunner as TyperRunner
 import neuro_sdk
 from neuro_sdk.cli import blob, main
 
+from ..servers.azurite import install
+
 FORWARD = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 
 
@@ -117,6 +119,25 @@ def test_demo_at_a_real_s3_store(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "Start SeaweedFS: http://127.0.0.1:" in result.output
     assert "5 files have the same SHA-256" in result.output
+
+
+def test_demo_at_azure_s_emulator(tmp_path: Path) -> None:
+    install()
+    source = str(_odd_tree(tmp_path / "odd"))
+    result = run(main, "demo", "--plain", "--store", "azurite", "--source", source)
+    assert result.exit_code == 0, result.output
+    assert "Start Azurite: http://127.0.0.1:" in result.output
+    assert "5 files have the same SHA-256" in result.output
+
+
+def test_demo_tells_how_to_get_the_emulator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    source = str(_odd_tree(tmp_path / "odd"))
+    result = run(main, "demo", "--plain", "--store", "azurite", "--source", source)
+    assert result.exit_code != 0
+    assert "npm install --global azurite" in result.output
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing", "added"])

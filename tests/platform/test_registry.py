@@ -221,7 +221,7 @@ class TestFiles:
         assert os.listdir(tmp_path) == [name]
 
     async def test_acknowledged_is_on_disk(self, home: Path) -> None:
-        async with open_platform(home) as platform, platform._store._transaction() as session:
+        async with open_platform(home) as platform, platform._store.transaction() as session:
             connection = await session.connection()
             for pragma, value in (("synchronous", 2), ("journal_mode", "wal"), ("foreign_keys", 1)):
                 assert (await connection.exec_driver_sql(f"PRAGMA {pragma}")).scalar() == value
@@ -256,7 +256,7 @@ class TestFiles:
 
     async def test_the_disk_is_full(self, home: Path) -> None:
         async with open_platform(home) as platform:
-            async with platform._store._transaction() as session:
+            async with platform._store.transaction() as session:
                 connection = await session.connection()
                 pages = (await connection.exec_driver_sql("PRAGMA page_count")).scalar_one()
                 await connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
@@ -412,7 +412,7 @@ class TestRecords:
                         SCOPE,
                         provider=Bucket.Provider.AWS,
                         provider_bucket_name="theirs",
-                        credentials={"secret_access_key": "hunter2"},
+                        credentials={"access_key_id": "AKIA", "secret_access_key": "hunter2"},
                     )
             bucket = await platform.get_bucket("mine", SCOPE)
             opened = await platform.bucket_credentials(bucket)

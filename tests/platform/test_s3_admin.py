@@ -27,9 +27,10 @@ from neuro_sdk import errors
 from neuro_sdk._core.models import Bucket
 from neuro_sdk._platform import seaweedfs as serving
 from neuro_sdk._platform.admin import BucketAdmin, Place, s3_calls
+from neuro_sdk._platform.admin.names import bucket_name
 from neuro_sdk._platform.admin.s3 import S3Admin, S3ClusterConfig
 from neuro_sdk._platform.admin.s3_imports import S3Imports
-from neuro_sdk._platform.admin.s3_policies import bucket_name, public_policy
+from neuro_sdk._platform.admin.s3_policies import public_policy
 from neuro_sdk._platform.seaweedfs import SeaweedFSServer, run_seaweedfs
 
 from ..servers.moto import MotoServer

@@ -22,7 +22,7 @@ from neuro_sdk import Bucket, BucketHandle, Client, ClientClosed, ConfigError, N
 def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user with an empty home, where nothing is configured."""
     for name in list(os.environ):
-        if name.upper().startswith(("NEURO_SDK_", "XDG_")):
+        if name.upper().startswith(("NEURO_", "APOLO_", "XDG_")):
             monkeypatch.delenv(name)
     home = tmp_path / "user"
     home.mkdir()
@@ -117,7 +117,7 @@ class TestEnvironment:
 
     @pytest.mark.parametrize(
         "platform",
-        ["local", "Local:", "https://example.com", "/srv/blobs", "s3://bucket", ":", "x:/srv"],
+        ["local", "Local:", "ftp://example.com", "/srv/blobs", "s3://bucket", ":", "x:/srv"],
     )
     async def test_no_platform(
         self, user: Path, monkeypatch: pytest.MonkeyPatch, platform: str

@@ -38,6 +38,7 @@ def test_keys_become_options_and_nothing_else_is_asked() -> None:
         "session_token": "ST",
         "disable_config_load": "true",
         "disable_ec2_metadata": "true",
+        "checksum_algorithm": "crc32c",
     }
 
 

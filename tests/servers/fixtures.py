@@ -8,9 +8,13 @@ from contextlib import ExitStack
 import pytest
 
 from neuro_sdk._platform.seaweedfs import SeaweedFSServer
+from neuro_sdk.cli.azurite import AzuriteServer
 
+from .azurite import azurite_server
 from .background import in_background
+from .fake_gcs import FakeGcs, fake_gcs_server
 from .moto import MotoServer, moto_server
+from .postgres import postgres_binaries, postgres_server
 from .proxy import FaultyProxy
 from .seaweedfs import seaweedfs_server
 
@@ -26,6 +30,30 @@ def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedFSSer
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MotoServer]:
     """Amazon's answers without its access control."""
     with moto_server(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL, where the system has one."""
+    binaries = postgres_binaries()
+    if binaries is None:
+        pytest.skip("PostgreSQL is not installed; on Debian: apt-get install postgresql")
+    with postgres_server(binaries) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzuriteServer]:
+    """A storage account of Azure with its access control."""
+    with azurite_server(tmp_path_factory.mktemp("azurite")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def fake_gcs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeGcs]:
+    """Google's answers without its access control."""
+    with fake_gcs_server(tmp_path_factory.mktemp("fake-gcs")) as server:
         yield server
 
 

@@ -185,13 +185,15 @@ async def test_each_answer_is_late(store: Store, proxy: OpenProxy) -> None:
     async with s3_client(before.endpoint, *store.keys) as s3:
         begun = loop.time()
         await asyncio.gather(*(s3.list_objects_v2(Bucket=store.bucket) for _ in range(5)))
-        assert 0.3 <= loop.time() - begun < 1.4
+        assert loop.time() - begun >= 0.3
         begun = loop.time()
         await s3.list_objects_v2(Bucket=store.bucket)
         await s3.list_objects_v2(Bucket=store.bucket)
         assert loop.time() - begun >= 0.6
     assert before.most_open == 5
-    assert before.open_now == 0
+    async with asyncio.timeout(10):  # the proxy's own thread sees them end
+        while before.open_now:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 async def test_connections_are_kept(store: Store, proxy: OpenProxy) -> None:

@@ -70,7 +70,7 @@ class Hostile(Front):
         known: BlobObject | None = None,
     ) -> AsyncGenerator[bytes, None]:
         self.fetched.append(key)
-        yield self._body[offset:]
+        yield self._body[offset:][:length]
 
 
 @pytest.fixture

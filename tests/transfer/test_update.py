@@ -278,7 +278,7 @@ class TestContinue:
 
 
 class Breaking(Front):
-    """Its fetches break off after some bytes, with an error or in silence for ever."""
+    """Its fetches break off at some byte, with an error or in silence for ever."""
 
     def __init__(self, inner: Provider, after: int, stuck: asyncio.Event | None = None) -> None:
         super().__init__(inner)
@@ -293,7 +293,7 @@ class Breaking(Front):
         *,
         known: BlobObject | None = None,
     ) -> AsyncGenerator[bytes, None]:
-        left = self._after
+        left = max(0, self._after - offset)
         async with aclosing(super().fetch(key, offset, length, known=known)) as pieces:
             async for piece in pieces:
                 yield piece[:left]
@@ -319,6 +319,12 @@ class TestTakenUp:
         download = asyncio.create_task(buckets.download_file("blob:box/key", target))
         if stuck is not None:
             await stuck.wait()
+            async with asyncio.timeout(20):  # what was fetched before is written meanwhile
+                while not any(  # noqa: ASYNC110
+                    (target.parent / name).stat().st_size >= after - after % (64 * KIB)
+                    for name in hidden_files(target.parent)
+                ):
+                    await asyncio.sleep(0.005)
             download.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await download
@@ -455,7 +461,7 @@ class TestTakenUp:
         size = 24 << 20
         await box.put_blob("key", b"a" * size)
         (tmp_path / "key").write_bytes(b"before")
-        replaced = False
+        replacing: list[asyncio.Task[None]] = []
 
         class Replacing(Front):
             async def fetch(
@@ -466,17 +472,17 @@ class TestTakenUp:
                 *,
                 known: BlobObject | None = None,
             ) -> AsyncGenerator[bytes, None]:
-                nonlocal replaced
                 async for piece in super().fetch(key, offset, length, known=known):
                     yield piece
-                    if not replaced:
-                        replaced = True
-                        await self.inner.put(key, b"b" * size)
+                    if not replacing:
+                        put = self.inner.put(key, b"b" * size)
+                        replacing.append(asyncio.ensure_future(put))
+                        await asyncio.shield(replacing[0])
 
         buckets = buckets_behind(anywhere, Replacing)
         with suppress(BlobChanged):
             await buckets.download_file("blob:box/key", tmp_path / "key", continue_=True)
-        assert replaced
+        await replacing[0]
         assert (tmp_path / "key").read_bytes() in (b"before", b"a" * size, b"b" * size)
         await buckets.download_file("blob:box/key", tmp_path / "key")
         assert (tmp_path / "key").read_bytes() == b"b" * size

@@ -74,8 +74,11 @@ class BucketAdmin(Protocol):
     async def narrow_role(self, role: str, places: Sequence[Place], *, read_only: bool) -> None:
         """Leave the role no rights but those on *places*."""
 
-    async def delete_role(self, role: str) -> None:
-        """Remove the role; its credentials stop working. A missing one counts as success."""
+    async def delete_role(self, role: str, places: Sequence[Place] = ()) -> None:
+        """Remove the role; its credentials stop working. A missing one counts as success.
+
+        *places* are the buckets that it opens and that are there still.
+        """
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -96,7 +96,7 @@ class LocalAdmin:
     async def narrow_role(self, role: str, places: Sequence[Place], *, read_only: bool) -> None:
         """Do nothing: a disk knows no roles."""
 
-    async def delete_role(self, role: str) -> None:
+    async def delete_role(self, role: str, places: Sequence[Place] = ()) -> None:
         """Do nothing: a disk knows no roles."""
 
     async def close(self) -> None:

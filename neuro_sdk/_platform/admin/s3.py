@@ -16,8 +16,8 @@ from ..._core.models import Bucket
 from ...errors import NeuroError, NotSupportedError
 from ..tasks import whole
 from . import Place, s3_imports, s3_policies, s3_removal, s3_seaweedfs, s3_sharing
+from .names import about, bucket_name
 from .s3_lazy import open_calls
-from .s3_policies import about, bucket_name
 
 if TYPE_CHECKING:
     from .s3_calls import Calls
@@ -205,7 +205,7 @@ class S3Admin:
         )
 
     @whole
-    async def delete_role(self, role: str) -> None:
+    async def delete_role(self, role: str, places: Sequence[Place] = ()) -> None:  # noqa: ARG002
         if self._config.provider is _MINIO:
             return  # there is none
         gone = ("NoSuchEntity",)

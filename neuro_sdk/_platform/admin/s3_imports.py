@@ -15,8 +15,8 @@ from ..._core.models import Bucket
 from ...errors import ConfigError, IllegalArgumentError, NotSupportedError
 from ..tasks import whole
 from . import Place, s3_sharing
+from .names import about
 from .s3_lazy import open_calls
-from .s3_policies import about
 
 if TYPE_CHECKING:
     from .s3_calls import Calls

@@ -1,18 +1,12 @@
-"""What is said to an S3 store about who may do what, and how its buckets are named."""
+"""What is said to an S3 store about who may do what."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
-import secrets
 from collections.abc import Iterable
 from typing import Any
 
-from ..._core.models import Bucket
-from . import Place
-
-__all__ = ["CORS", "LIFECYCLE", "about", "access_policy", "bucket_name", "public_policy"]
+__all__ = ["CORS", "LIFECYCLE", "access_policy", "public_policy"]
 
 CORS = {
     "CORSRules": [
@@ -37,28 +31,11 @@ LIFECYCLE = {
 
 _PUBLIC = "neuro-public-access"
 _VERSION = "2012-10-17"
-_CUT = 45
 _READ_BUCKET = {"s3:ListBucket", "s3:GetBucketLocation"}
 _READ_BLOB = {"s3:GetObject"}
 _WRITE_BLOB = {"s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"}
 _LIST_UPLOADS, _LIST_PARTS = "s3:ListBucketMultipartUploads", "s3:ListMultipartUploadParts"
 _LIST_ANYTHING = "s3:List*"
-
-
-def about(place: Place) -> str:
-    """What errors call the bucket."""
-    return place.bucket.name or place.bucket.id
-
-
-def bucket_name(bucket: Bucket) -> str:
-    """A new name for *bucket* at its provider: at most 57 of ``a-z 0-9 -``, never one twice."""
-    org, project = bucket.org_name or "", bucket.project_name or bucket.owner
-    digest = hashlib.sha256((org + project).encode()).hexdigest()[:10]
-    parts = [
-        re.sub(r"[^a-z0-9-]", "", (part or "").lower()) for part in (org, project, bucket.name)
-    ]
-    readable = "-".join(["neuro-pl", digest, *filter(None, parts)])
-    return readable[:_CUT] + secrets.token_hex(6)
 
 
 def access_policy(names: Iterable[str], *, read_only: bool, list_anything: bool = False) -> str:

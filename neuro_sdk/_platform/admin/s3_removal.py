@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import BucketNotEmpty, StorageError
 from . import Place
-from .s3_policies import about
+from .names import about
 
 if TYPE_CHECKING:
     from .s3_calls import Calls

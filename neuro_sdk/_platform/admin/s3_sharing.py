@@ -8,7 +8,8 @@ from yarl import URL
 
 from ...errors import IllegalArgumentError
 from . import Place
-from .s3_policies import about, public_policy
+from .names import about
+from .s3_policies import public_policy
 
 if TYPE_CHECKING:
     from .s3_calls import Calls

@@ -14,6 +14,9 @@ from pathlib import Path
 import neuro_sdk
 from neuro_sdk import BlobChanged, BlobNotFound, BucketHandle, LocalError, NeuroError
 
+# The platform is imported when one is opened, and then nobody may read where Python lies.
+from neuro_sdk._platform import service as _service  # noqa: F401
+
 from .trees import STEPS
 from .verbs import run
 

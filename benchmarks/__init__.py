@@ -1,0 +1,1 @@
+"""How fast neuro_sdk is beside what a user would take instead: ``python -m benchmarks --help``."""

@@ -1,0 +1,1 @@
+"""The embedded platform behind HTTP, for a team: one application, what it takes, who may ask."""

@@ -1,0 +1,148 @@
+"""Memory and bandwidth of one call, and many calls at once: small machines, each on its own."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator
+from functools import partial
+
+import pytest
+
+from neuro_sdk import ConfigError, TransferConfig
+from neuro_sdk._aio import Job, in_order, run_bounded
+from neuro_sdk._transfer.bounds import Bounds
+
+MIB = 1 << 20
+CONFIG = TransferConfig(part_size=MIB, window=4, memory=10 * MIB)
+
+
+class TestMemory:
+    async def test_no_more_is_held_than_there_is(self) -> None:
+        bounds, held, most = Bounds(CONFIG), 0, 0
+        chance = random.Random(2)
+
+        async def use(size: int) -> None:
+            nonlocal held, most
+            async with bounds.memory(size):
+                held += min(size, 4 * MIB)
+                most = max(most, held)
+                await asyncio.sleep(0)
+                held -= min(size, 4 * MIB)
+
+        sizes = [chance.randrange(7 * MIB) for _ in range(300)]
+        await asyncio.gather(*map(use, sizes))
+        assert 8 * MIB <= most <= 10 * MIB
+        async with bounds.memory(10 * MIB), asyncio.timeout(5), bounds.memory(4 * MIB):
+            pass  # all has been given back
+
+    async def test_who_came_first_is_served_first(self) -> None:
+        bounds, order = Bounds(TransferConfig(part_size=MIB, window=1, memory=MIB)), []
+
+        async def use(number: int) -> None:
+            async with bounds.memory(MIB if number % 2 else 10):
+                order.append(number)
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*[use(number) for number in range(20)])
+        assert order == list(range(20))
+
+    async def test_who_is_cancelled_while_waiting_takes_nothing(self) -> None:
+        bounds = Bounds(CONFIG)
+        chance = random.Random(3)
+
+        async def use(size: int) -> None:
+            async with bounds.memory(size):
+                await asyncio.sleep(chance.choice([0, 0, 0.001]))
+
+        for _ in range(40):
+            tasks = [asyncio.create_task(use(chance.randrange(6 * MIB))) for _ in range(12)]
+            for _ in range(chance.randrange(4)):
+                await asyncio.sleep(0)
+            for task in chance.sample(tasks, 6):
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        async with asyncio.timeout(5), bounds.memory(4 * MIB), bounds.memory(4 * MIB):
+            pass
+
+    def test_a_window_is_no_larger_than_the_memory(self) -> None:
+        assert Bounds(TransferConfig(part_size=MIB, window=8, memory=3 * MIB)).window == 3
+
+    @pytest.mark.parametrize(
+        ("wrong", "named"), [({"memory": 1}, "memory"), ({"bandwidth": 0}, "bandwidth")]
+    )
+    def test_what_cannot_be_is_named(self, wrong: dict[str, int], named: str) -> None:
+        with pytest.raises(ConfigError, match=f"TransferConfig.{named}"):
+            TransferConfig(**wrong)
+
+
+class TestBandwidth:
+    async def test_all_together_take_the_time_that_it_says(self) -> None:
+        bounds = Bounds(TransferConfig(bandwidth=10 * MIB))
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        await asyncio.gather(*[bounds.pace(MIB // 4) for _ in range(12)])
+        assert clock() - began >= 0.3
+
+    async def test_none_waits_for_nothing(self) -> None:
+        bounds = Bounds(TransferConfig())
+        async with asyncio.timeout(5):
+            for _ in range(1000):
+                await bounds.pace(1 << 40)
+
+
+class TestInOrder:
+    async def test_results_come_in_order_and_few_at_once(self) -> None:
+        chance, running, most = random.Random(1), 0, 0
+
+        async def call(number: int) -> int:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            for _ in range(chance.randrange(5)):
+                await asyncio.sleep(0)
+            running -= 1
+            return number
+
+        calls = (partial(call, number) for number in range(100))
+        assert [number async for number in in_order(4, calls)] == list(range(100))
+        assert most == 4
+
+    async def test_what_is_left_is_cancelled(self) -> None:
+        ended: list[int] = []
+
+        async def call(number: int) -> int:
+            try:
+                if number == 2:
+                    raise ZeroDivisionError
+                if number > 2:
+                    await asyncio.Event().wait()
+            finally:
+                ended.append(number)
+            return number
+
+        results = in_order(4, [partial(call, number) for number in range(9)])
+        assert [await anext(results), await anext(results)] == [0, 1]
+        with pytest.raises(ZeroDivisionError):
+            await anext(results)
+        assert sorted(ended) == [0, 1, 2, 3]
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_job_is_asked_for_when_there_is_room() -> None:
+    made, done = 0, 0
+
+    async def job() -> None:
+        nonlocal done
+        await asyncio.sleep(0)
+        done += 1
+
+    async def jobs() -> AsyncGenerator[Job, None]:
+        nonlocal made
+        for _ in range(50):
+            made += 1
+            assert made - done <= 3
+            yield job
+
+    await run_bounded(3, jobs())
+    assert done == 50
