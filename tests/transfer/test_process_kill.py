@@ -324,7 +324,7 @@ class TestCancel:
             span = await timed(run(client, verb, folder, lambda _: None))
             before = await fetched(client)
             fds = open_files()
-            for version in range(1, 26):
+            for version in range(1, 15):
                 files = trees.tree(version)
                 trees.write(folder, files)
                 at_a_step = version % 2 == 0
@@ -351,7 +351,7 @@ class TestCancel:
             span = await timed(run(client, verb, folder, lambda _: None))
             before = trees.read(folder)
             fds = open_files()
-            for version in range(1, 13):
+            for version in range(1, 9):
                 files = trees.tree(version)
                 await put(client, version)
                 at_a_step = version % 2 == 0
@@ -375,7 +375,7 @@ class TestCancel:
         chance = random.Random(6)
         await make(home, 0)
         async with neuro_sdk.local(home) as client, client.buckets.open("photos") as bucket:
-            for _ in range(250):
+            for _ in range(125):
                 body = chance.randbytes(chance.randrange(300_000))
                 jobs = [bucket.put_blob(f"many/{number}", body) for number in range(4)]
                 tasks = [asyncio.create_task(job) for job in jobs]
