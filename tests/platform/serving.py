@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from aiohttp import web_app
 from yarl import URL
 
 from neuro_sdk import TransferConfig
@@ -106,3 +107,5 @@ async def served_team(
         served = Served(platform, accounts, CONFIG, creation=creation)
         api = await stack.enter_async_context(serving(served, Listening(port=0)))
         yield Team(api, platform, accounts, stack)
+    # aiohttp remembers the applications of the last thousand requests, and these the platforms.
+    web_app._cached_build_middleware.cache_clear()

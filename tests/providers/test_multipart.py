@@ -230,7 +230,7 @@ class TestFailures:
         chance = random.Random(1)
         watched.faults = Faults(delay=0.02)
         cancelled = 0
-        for _ in range(25):
+        for _ in range(12):
             task = asyncio.create_task(box.upload_file(file, "large"))
             await asyncio.sleep(chance.uniform(0, 0.25))
             task.cancel()

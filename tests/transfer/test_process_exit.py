@@ -17,7 +17,7 @@ class TestExit:
         ("how", "count"), [*[("close", 50)] * 4, ("forget", 10), ("engine", 60)]
     )
     async def test_many(self, tmp_path: Path, how: str, count: int) -> None:
-        code, out, err = await asyncio.to_thread(run_script, "nursery.py", tmp_path, how, count, 4)
+        code, out, err = await asyncio.to_thread(run_script, "nursery.py", tmp_path, how, count, 16)
         assert (code, out, err) == (0, f"{count} runs, 0 wrong\n", "")
 
     def test_warnings_are_errors(self, tmp_path: Path) -> None:

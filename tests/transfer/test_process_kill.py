@@ -292,14 +292,17 @@ async def timed(work: Coroutine[None, None, None]) -> float:
 
 
 async def at_rest(fds: set[str]) -> None:
-    """Wait until nothing of a cancelled call is left, or fail."""
+    """Wait until nothing of a cancelled call is left, or fail.
+
+    What was open before may have gone: an idle connection of another test does.
+    """
     for _ in range(1000):
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        if not tasks and open_files() == fds:
+        if not tasks and open_files() <= fds:
             return
         await asyncio.sleep(0.01)
     assert not tasks
-    assert open_files() == fds
+    assert open_files() <= fds
 
 
 def open_files() -> set[str]:
@@ -321,7 +324,7 @@ class TestCancel:
             span = await timed(run(client, verb, folder, lambda _: None))
             before = await fetched(client)
             fds = open_files()
-            for version in range(1, 26):
+            for version in range(1, 15):
                 files = trees.tree(version)
                 trees.write(folder, files)
                 at_a_step = version % 2 == 0
@@ -348,7 +351,7 @@ class TestCancel:
             span = await timed(run(client, verb, folder, lambda _: None))
             before = trees.read(folder)
             fds = open_files()
-            for version in range(1, 13):
+            for version in range(1, 9):
                 files = trees.tree(version)
                 await put(client, version)
                 at_a_step = version % 2 == 0
@@ -372,7 +375,7 @@ class TestCancel:
         chance = random.Random(6)
         await make(home, 0)
         async with neuro_sdk.local(home) as client, client.buckets.open("photos") as bucket:
-            for _ in range(250):
+            for _ in range(125):
                 body = chance.randbytes(chance.randrange(300_000))
                 jobs = [bucket.put_blob(f"many/{number}", body) for number in range(4)]
                 tasks = [asyncio.create_task(job) for job in jobs]

@@ -13,6 +13,9 @@ import sys
 import time
 from pathlib import Path
 
+# What a client imports when it is opened; the children would each do it again.
+import neuro_sdk._platform.service
+import neuro_sdk._platform.sqlite  # noqa: F401
 from tests.transfer.scripts.short import main
 
 _SECONDS = 20
