@@ -14,7 +14,7 @@ demo: $(STAMP) $(if $(filter azurite,$(STORE)),$(AZURITE))
 	$(BIN)/neuro-sdk demo --store $(STORE)
 
 test: $(STAMP) $(AZURITE)
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 4 --dist loadscope
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ from yarl import URL
 
 from .._core.answers import refusal, shown
 from .._core.secret import Hidden
+from .._http import Connector
 from ..errors import (
     BucketNotFound,
     NDJSONError,
@@ -72,7 +73,7 @@ class Connection:
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(_count)
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(keepalive_timeout=_KEEP_IDLE, limit=16),
+            connector=Connector(keepalive_timeout=_KEEP_IDLE, limit=16),
             cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=[trace],
             headers={"User-Agent": _AGENT},

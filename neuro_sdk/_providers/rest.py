@@ -97,6 +97,8 @@ class Rest:
     def _opened(self) -> aiohttp.ClientSession:
         import aiohttp
 
+        from .._http import Connector
+
         loop = asyncio.get_running_loop()
         if self._session is not None and self._loop is not loop:
             self._session.detach()  # its connections ended with their loop
@@ -104,6 +106,7 @@ class Rest:
         if self._session is None:
             self._loop = loop
             self._session = aiohttp.ClientSession(
+                connector=Connector(),
                 timeout=aiohttp.ClientTimeout(total=self._transfer.timeout),
                 auto_decompress=False,
             )

@@ -141,9 +141,11 @@ class S3Requests:
         signed = self._signed(method, url, body, headers)
         import aiohttp
 
+        from .._http import Connector
+
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(), auto_decompress=False
+                connector=Connector(), timeout=aiohttp.ClientTimeout(), auto_decompress=False
             )
         loop = asyncio.get_running_loop()
         wait = self._transfer.timeout

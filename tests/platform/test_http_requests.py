@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from neuro_sdk._platform.http.serving import Listening, serving
 from neuro_sdk._platform.seaweedfs import SeaweedFSServer
 
 from .asking import ask, asking
+from .certificates import make_certificate
 from .opening import CONFIG, SCOPE, open_platform
 from .serving import OPEN, Team, served_team
 
@@ -402,16 +402,7 @@ class TestServing:
 
     async def test_tls(self, tmp_path: Path, team: Team, token: str) -> None:
         certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-        subprocess.run(
-            [
-                *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"),
-                *("-keyout", str(key), "-out", str(certificate), "-subj", "/CN=127.0.0.1"),
-                *("-addext", "subjectAltName=IP:127.0.0.1"),
-            ],
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
+        make_certificate(certificate, key)
         served = Served(team.platform, team.accounts, CONFIG)
         listening = Listening(port=0, certificate=certificate, key=key)
         async with serving(served, listening) as api, asking() as session:

@@ -18,6 +18,8 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from neuro_sdk._http import Connector
+
 _HOP_BY_HOP = frozenset(
     {
         "connection",
@@ -142,7 +144,7 @@ class FaultyProxy:
     async def running(self) -> AsyncIterator[FaultyProxy]:
         """Listen on a free port of this machine."""
         # Shorter than any store keeps a connection, which would else end under a request.
-        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=2)
+        connector = Connector(limit=0, keepalive_timeout=2)
         async with aiohttp.ClientSession(
             connector=connector,
             auto_decompress=False,
