@@ -30,6 +30,7 @@ __all__ = ["CAPABILITIES", "STORES", "Store", "imported", "needs", "reasons", "t
 
 CAPABILITIES: Mapping[str, str] = {
     "creation": "makes buckets, besides those that are imported",
+    "local folders": "opens folders of this machine as buckets beside its own",
     "own rules": "is opened by the name that it is known by, and so by the rules made for it",
     "blob beside folder": "holds the blobs a and a/b at once",
     "blob beside marker": "holds the blob a and the directory marker a/ at once",
@@ -99,22 +100,22 @@ def _s3(provider: str, fixture: str, extra: str = "") -> OpenStore:
     return open_store
 
 
-def imported(provider: Bucket.Provider, fixture: str) -> MakeBox:
-    """Makes a bucket by other means than ours and imports it as *provider*."""
+def imported(provider: Bucket.Provider, fixture: str, name: str = "box") -> MakeBox:
+    """Makes a bucket by other means than ours and imports it as *provider*, called *name*."""
 
     async def make_box(request: pytest.FixtureRequest, client: Client) -> Bucket:
         server = request.getfixturevalue(fixture)
-        name = f"imported-{uuid.uuid4()}"
+        there = f"imported-{uuid.uuid4()}"
         keys = (server.endpoint, server.access_key, server.secret_key)
         async with s3_client(*keys) as s3:
-            await s3.create_bucket(Bucket=name)
+            await s3.create_bucket(Bucket=there)
         return await client.buckets.import_external(
             provider,
-            name,
+            there,
             credentials=dict(
                 zip(("endpoint_url", "access_key_id", "secret_access_key"), keys, strict=True)
             ),
-            name="box",
+            name=name,
         )
 
     return make_box
@@ -197,6 +198,7 @@ STORES: tuple[Store, ...] = (
         "over http",
         _open_served,
         lacks={
+            "local folders": "a server does not see what its clients have",
             "blob beside marker": "the marker would take the place of the blob",
             "long segments": "SeaweedFS keeps names of at most 255 bytes",
             "control characters": _XML,
