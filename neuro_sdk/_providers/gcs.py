@@ -269,7 +269,7 @@ class GcsEngine(Engine):
             url,
             headers={**bearer, **(headers or {})},
             key=key,
-            body=body,
+            body=[body] if body else (),
             also=(308,) if more else (),
         )
 

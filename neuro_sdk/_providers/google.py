@@ -62,7 +62,7 @@ class KeyTokens:
                 "POST",
                 self._key["token_uri"],
                 headers={"Content-Type": "application/x-www-form-urlencoded"},
-                body=urlencode(query).encode(),
+                body=[urlencode(query).encode()],
             )
             try:
                 told = json.loads(answer.body)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import random
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from enum import Enum, auto
+from typing import TYPE_CHECKING, NamedTuple
 
 from yarl import URL
 
@@ -18,25 +17,45 @@ from .opendal import check_process
 if TYPE_CHECKING:
     import aiohttp
 
-__all__ = ["Answer", "Rest"]
+__all__ = ["BUSY", "Answer", "Rest", "Verdict", "by_status"]
 
-_BUSY = frozenset({408, 429, 500, 502, 503, 504})
+BUSY = frozenset({408, 429, 500, 502, 503, 504})
+"""What a store answers that may do the same request in a moment."""
+
+_SLICE = 256 << 10  # what is handed to the socket at once
+
+Sign = Callable[[Mapping[str, str]], Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What the store said."""
+class Answer(NamedTuple):
+    """What the store said; *repeated* if an earlier attempt may have been carried out."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    repeated: bool = False
+
+
+class Verdict(Enum):
+    """What an answer means for its request."""
+
+    DONE = auto()
+    AGAIN = auto()
+    REFUSED = auto()
+
+
+def by_status(answer: Answer) -> Verdict:
+    """The verdict where the status says all."""
+    if answer.status < 300:
+        return Verdict.DONE
+    return Verdict.AGAIN if answer.status in BUSY else Verdict.REFUSED
 
 
 class Rest:
     """Requests to one store, repeated while it is busy or out of reach; every wait ends.
 
-    *error* turns an answer that is no success into an error of our tree; *name* is what errors
-    call the bucket.
+    *error* turns an answer that is no success into an error of our tree, *judge* says which
+    those are; *name* is what errors call the bucket.
     """
 
     def __init__(
@@ -45,10 +64,12 @@ class Rest:
         name: str,
         transfer: TransferConfig,
         error: Callable[[Answer, str | None], NeuroError],
+        judge: Callable[[Answer], Verdict] = by_status,
     ) -> None:
         self._name = name
         self._transfer = transfer
         self._error = error
+        self._judge = judge
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -59,56 +80,68 @@ class Rest:
         *,
         headers: Mapping[str, str],
         key: str | None = None,
-        body: bytes = b"",
+        body: Sequence[bytes] = (),
         also: Collection[int] = (),
+        sign: Sign = dict,
     ) -> Answer:
         """The answer to a request that may be sent twice; *url* is escaped already.
 
-        A status of *also* is a success too.
+        *body* is given in chunks, and *headers* are signed anew for each attempt. A status of
+        *also* is a success too.
         """
         import aiohttp  # it takes its time, and many clients never need it
 
         check_process()
+        if body:
+            headers = {**headers, "Content-Length": str(sum(map(len, body)))}
         for attempt in range(self._transfer.retries + 1):
             if attempt:
                 await asyncio.sleep(min(5.0, 0.1 * 2**attempt) * random.uniform(0.5, 1.0))  # noqa: S311
             last = attempt == self._transfer.retries
             try:
-                answer = await self._send_once(method, url, headers, body)
+                answer = await self._send_once(method, url, sign(headers), body)
             except (aiohttp.ClientError, OSError) as cause:
                 if last:
                     raise self._unreachable(cause, key) from None  # its text holds the URL
                 continue
-            if answer.status < 300 or answer.status in also:
-                return answer
-            if last or answer.status not in _BUSY:
+            verdict = self._judge(answer)
+            if verdict is Verdict.DONE or answer.status in also:
+                return answer._replace(repeated=attempt > 0)
+            if last or verdict is Verdict.REFUSED:
                 raise self._error(answer, key)
         raise AssertionError("the last attempt returns or raises")
 
     async def _send_once(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes
+        self, method: str, url: str, headers: Mapping[str, str], body: Sequence[bytes]
     ) -> Answer:
-        data = io.BytesIO(body) if body else None
-        async with self._opened().request(
-            method, URL(url, encoded=True), headers=headers, data=data, allow_redirects=False
-        ) as response:
-            return Answer(response.status, response.headers, await response.read())
+        loop = asyncio.get_running_loop()
+        wait = self._transfer.timeout
+        async with asyncio.timeout(wait) as limit:
 
-    def _opened(self) -> aiohttp.ClientSession:
+            def moved() -> None:
+                limit.reschedule(loop.time() + wait)  # what moves on does not stall
+
+            async with self._opened(loop).request(
+                method,
+                URL(url, encoded=True),
+                data=_Body(body, moved) if body else None,
+                headers=headers,
+                allow_redirects=False,
+            ) as response:
+                return Answer(response.status, response.headers, await response.read())
+
+    def _opened(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
         import aiohttp
 
         from .._http import Connector
 
-        loop = asyncio.get_running_loop()
         if self._session is not None and self._loop is not loop:
             self._session.detach()  # its connections ended with their loop
             self._session = None
         if self._session is None:
             self._loop = loop
             self._session = aiohttp.ClientSession(
-                connector=Connector(),
-                timeout=aiohttp.ClientTimeout(total=self._transfer.timeout),
-                auto_decompress=False,
+                connector=Connector(), timeout=aiohttp.ClientTimeout(), auto_decompress=False
             )
         return self._session
 
@@ -127,3 +160,18 @@ class Rest:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+class _Body:
+    """Chunks in slices; *moved* is called at each. aiohttp may want to read them once more."""
+
+    def __init__(self, chunks: Sequence[bytes], moved: Callable[[], None]) -> None:
+        self._chunks = chunks
+        self._moved = moved
+
+    async def __aiter__(self) -> AsyncGenerator[memoryview, None]:
+        for chunk in self._chunks:
+            view = memoryview(chunk)
+            for at in range(0, len(view), _SLICE):
+                self._moved()
+                yield view[at : at + _SLICE]

@@ -5,15 +5,11 @@ Requests are signed by botocore's signer, which works without a session or clien
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from functools import partial
 from urllib.parse import quote
 from xml.etree import ElementTree
-
-from yarl import URL
 
 from .._core.config import TransferConfig
 from ..errors import (
@@ -23,14 +19,11 @@ from ..errors import (
     ConflictError,
     NeuroError,
     StorageError,
-    StorageTimeout,
     StorageUnavailable,
 )
+from .rest import BUSY, Answer, Rest, Verdict, by_status
 
-if TYPE_CHECKING:
-    import aiohttp
-
-__all__ = ["Answer", "S3Access", "S3Requests", "parse", "tag", "texts"]
+__all__ = ["S3Access", "S3Requests", "parse", "tag", "texts"]
 
 _CODES: Mapping[str, type[NeuroError]] = {
     "AccessDenied": AuthorizationError,
@@ -43,8 +36,7 @@ _CODES: Mapping[str, type[NeuroError]] = {
     "SignatureDoesNotMatch": AuthenticationError,
     "TokenRefreshRequired": AuthenticationError,
 }
-_AGAIN = frozenset({429, 500, 502, 503, 504})
-_AGAIN_CODES = frozenset(
+_AGAIN = frozenset(
     {
         "BadDigest",
         "InternalError",
@@ -55,17 +47,7 @@ _AGAIN_CODES = frozenset(
     }
 )
 _SAFE = "/~"
-_SLICE = 256 << 10  # what is handed to the socket at once
 _TYPE = "application/octet-stream"
-
-
-class Answer(NamedTuple):
-    """What the store answered; *repeated* if an earlier attempt may have been carried out."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +77,7 @@ class S3Requests:
     def __init__(self, access: S3Access, *, name: str, transfer: TransferConfig) -> None:
         self._access = access
         self._name = name
-        self._transfer = transfer
-        self._session: aiohttp.ClientSession | None = None
+        self._rest = Rest(name=name, transfer=transfer, error=self._refusal, judge=_judge)
 
     async def send(
         self,
@@ -114,58 +95,17 @@ class S3Requests:
         success and not *expected*.
         """
         url = f"{self._access.base}/{quote(key, safe=_SAFE) if key else ''}?{query}"
-        import aiohttp  # it takes its time, and only large blobs and removals need it
+        return await self._rest.send(
+            method,
+            url,
+            headers={**headers, "Content-Type": _TYPE},
+            key=key,
+            body=body,
+            also=expected,
+            sign=partial(self._signed, method, url),
+        )
 
-        for attempt in range(self._transfer.retries + 1):
-            if attempt:
-                await asyncio.sleep(min(5.0, 0.1 * 2**attempt) * random.uniform(0.5, 1.0))  # noqa: S311
-            last = attempt == self._transfer.retries
-            try:
-                answer = await self._send_once(method, url, body, headers)
-            except (aiohttp.ClientError, OSError) as cause:
-                if last:
-                    raise self._unreachable(cause, key) from None
-                continue
-            code, message = _told(answer.body)
-            # A success that took long may turn out to be none in its body only.
-            if (answer.status < 300 and not code) or answer.status in expected:
-                return Answer(answer.status, answer.headers, answer.body, repeated=attempt > 0)
-            if last or not (answer.status in _AGAIN or code in _AGAIN_CODES):
-                text = message or f"status {answer.status}"
-                raise self.error(code, text, key, answer.status)
-        raise AssertionError("the last attempt returns or raises")
-
-    async def _send_once(
-        self, method: str, url: str, body: Sequence[bytes], headers: Mapping[str, str]
-    ) -> Answer:
-        signed = self._signed(method, url, body, headers)
-        import aiohttp
-
-        from .._http import Connector
-
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=Connector(), timeout=aiohttp.ClientTimeout(), auto_decompress=False
-            )
-        loop = asyncio.get_running_loop()
-        wait = self._transfer.timeout
-        async with asyncio.timeout(wait) as limit:
-
-            def moved() -> None:
-                limit.reschedule(loop.time() + wait)  # what moves on does not stall
-
-            async with self._session.request(
-                method,
-                URL(url, encoded=True),
-                data=_Body(body, moved) if body else None,
-                headers=signed,
-                allow_redirects=False,
-            ) as response:
-                return Answer(response.status, response.headers, await response.read())
-
-    def _signed(
-        self, method: str, url: str, body: Sequence[bytes], headers: Mapping[str, str]
-    ) -> dict[str, str]:
+    def _signed(self, method: str, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
         from botocore.auth import S3SigV4Auth
         from botocore.awsrequest import AWSRequest
         from botocore.config import Config
@@ -177,8 +117,11 @@ class S3Requests:
         request.context["client_config"] = Config(s3={"payload_signing_enabled": False})
         keys = Credentials(access.access_key, access.secret_key, access.session_token)
         S3SigV4Auth(keys, "s3", access.region).add_auth(request)
-        length = str(sum(map(len, body)))
-        return {**request.headers, "Content-Length": length, "Content-Type": _TYPE}
+        return dict(request.headers)
+
+    def _refusal(self, answer: Answer, key: str | None) -> NeuroError:
+        code, message = _told(answer.body)
+        return self.error(code, message or f"status {answer.status}", key, answer.status)
 
     def error(
         self, code: str, message: str, key: str | None, status: int | None = None
@@ -186,41 +129,22 @@ class S3Requests:
         """The error of our tree for a code of the store."""
         kind = _CODES.get(code)
         if kind is None:
-            unavailable = status in _AGAIN or code in _AGAIN_CODES
+            unavailable = status in BUSY or code in _AGAIN
             kind = StorageUnavailable if unavailable else StorageError
             kind = AuthorizationError if status == 403 else kind
         return kind(f"the store said: {code} {message}".rstrip(), bucket=self._name, key=key)
 
-    def _unreachable(self, cause: Exception, key: str | None) -> NeuroError:
-        if isinstance(cause, TimeoutError):
-            limit = self._transfer.timeout
-            return StorageTimeout(
-                f"no answer within {limit:.0f} seconds", bucket=self._name, key=key
-            )
-        return StorageUnavailable(
-            f"the store cannot be reached: {type(cause).__name__}", bucket=self._name, key=key
-        )
-
     async def close(self) -> None:
         """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._rest.close()
 
 
-class _Body:
-    """Chunks in slices; *moved* is called at each. aiohttp may want to read them once more."""
-
-    def __init__(self, chunks: Sequence[bytes], moved: Callable[[], None]) -> None:
-        self._chunks = chunks
-        self._moved = moved
-
-    async def __aiter__(self) -> AsyncGenerator[memoryview, None]:
-        for chunk in self._chunks:
-            view = memoryview(chunk)
-            for at in range(0, len(view), _SLICE):
-                self._moved()
-                yield view[at : at + _SLICE]
+def _judge(answer: Answer) -> Verdict:
+    code, _ = _told(answer.body)
+    if code in _AGAIN:
+        return Verdict.AGAIN
+    # A success that took long may turn out to be none in its body only.
+    return Verdict.REFUSED if code and answer.status < 300 else by_status(answer)
 
 
 def parse(answer: bytes) -> ElementTree.Element:
