@@ -32,6 +32,7 @@ from ..progress import AbstractFileProgress, AbstractRecursiveFileProgress
 from ..protocols import Provider
 from .bounds import Bounds
 from .disk import (
+    SHORT,
     Disk,
     Existing,
     Growing,
@@ -128,7 +129,8 @@ class _Fetch:
 
     async def _small(self, blob: BlobObject, target: str) -> None:
         body = await self._part(blob, 0, blob.size) if blob.size else b""
-        await self._disk.run(target, Partial.write_whole, target, body)
+        run = self._disk.run_short if blob.size <= SHORT else self._disk.run
+        await run(target, Partial.write_whole, target, body)
 
     async def _large(self, blob: BlobObject, target: str, events: FileEvents | None) -> None:
         version = None if blob.etag is None else f"{blob.bucket.id}\n{blob.key}\n{blob.etag}"

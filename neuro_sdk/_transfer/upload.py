@@ -24,7 +24,7 @@ from ..errors import (
 from ..progress import AbstractFileProgress, AbstractRecursiveFileProgress
 from ..protocols import Provider
 from .bounds import Bounds
-from .disk import Disk, Source, stat_many
+from .disk import SHORT, Disk, Source, stat_many
 from .events import FileEvents, TreeEvents
 from .parts import send_parts
 from .report import Report
@@ -93,8 +93,12 @@ async def _send(
     events: FileEvents | None,
     bounds: Bounds,
     resume: bool,
+    size: int | None = None,
 ) -> None:
-    source = await disk.run(path, Source, path, bounds.part_size)
+    if size is not None and size <= min(SHORT, bounds.part_size):
+        source = await disk.run_short(path, Source, path, SHORT)
+    else:
+        source = await disk.run(path, Source, path, bounds.part_size)
     acknowledged = events.step if events is not None else _unheard
     try:
         if events is not None:
@@ -319,8 +323,11 @@ class Upload:
         assert found.side is not None
         events = doing.tree.file(found.path)
         told = Held.back(events) if self.verify else events
-        async with bounds.memory(found.side.size):
-            await _send(self.disk, self.provider, found.local, key, told, bounds, self._resume)
+        size = found.side.size
+        async with bounds.memory(size):
+            await _send(
+                self.disk, self.provider, found.local, key, told, bounds, self._resume, size
+            )
         if self.verify:
             await verify_upload(self.disk, self.provider, found.local, found.side, key)
             if events is not None:
