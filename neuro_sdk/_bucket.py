@@ -61,6 +61,17 @@ class BucketHandle(BucketPlans):
     def __repr__(self) -> str:
         return f"<BucketHandle {self.bucket.uri}>"
 
+    def using(self, transfer: TransferConfig) -> BucketHandle:
+        """See :meth:`Buckets.using`."""
+        return BucketHandle(
+            self.bucket,
+            self._control,
+            self._opened,
+            self._disk,
+            transfer.instead_of(self._transfer),
+            self._lifetime,
+        )
+
     async def close(self) -> None:
         """Nothing is held: the client owns what the bucket needs."""
 

@@ -63,12 +63,15 @@ class Buckets(BucketsPlans):
         lifetime: Lifetime,
         providers: dict[str, LeasedProvider] | None = None,
         lookups: Lookups | None = None,
+        *,
+        using: TransferConfig | None = None,
     ) -> None:
         self._control = control
         self._open_provider = open_provider
         self._scope = scope
         self._disk = disk
-        self._transfer = transfer
+        self._settled = transfer  # for requests to the stores, whoever of us opened them
+        self._transfer = using or transfer
         self._lifetime = lifetime
         self._providers: dict[str, LeasedProvider] = {} if providers is None else providers
         self._lookups = lookups or Lookups(0)
@@ -77,15 +80,19 @@ class Buckets(BucketsPlans):
         return f"<Buckets of {self._scope.cluster_name!r}>"
 
     def _within(self, scope: Scope) -> Buckets:
+        return self._view(scope, self._transfer)
+
+    def _view(self, scope: Scope, using: TransferConfig) -> Buckets:
         return Buckets(
             self._control,
             self._open_provider,
             scope,
             self._disk,
-            self._transfer,
+            self._settled,
             self._lifetime,
             self._providers,
             self._lookups,
+            using=using,
         )
 
     def _look_in(self, scope: Scope) -> None:
@@ -95,6 +102,14 @@ class Buckets(BucketsPlans):
         while self._providers:
             _, provider = self._providers.popitem()
             await provider.close()
+
+    def using(self, transfer: TransferConfig) -> Buckets:
+        """The same buckets with other bounds, for single calls or many.
+
+        As in ``client.buckets.using(TransferConfig(bandwidth=1_000_000)).upload_dir(...)``.
+        ConfigError if its ``timeout`` or ``retries`` are not those of the client.
+        """
+        return self._view(self._scope, transfer.instead_of(self._settled))
 
     # Buckets
 
@@ -485,7 +500,7 @@ class Buckets(BucketsPlans):
                 bucket,
                 lambda: self._control.bucket_credentials(bucket),
                 self._open_provider,
-                transfer=self._transfer,
+                transfer=self._settled,
             )
             self._providers[bucket.id] = leased
         return await leased.open()

@@ -78,5 +78,18 @@ class TransferConfig:
             raise ConfigError("TransferConfig.memory must be at least part_size")
         if self.bandwidth is not None and self.bandwidth < 1:
             raise ConfigError("TransferConfig.bandwidth must be at least 1, or None")
+
+    def instead_of(self, other: TransferConfig) -> TransferConfig:
+        """Itself, for some calls of a client made with *other*.
+
+        ConfigError if it asks for what a client settles once for all its calls.
+        """
+        for name in ("timeout", "retries"):
+            if getattr(self, name) != getattr(other, name):
+                raise ConfigError(
+                    f"TransferConfig.{name} is set for a whole client, where it is opened; "
+                    f"leave it at {getattr(other, name)!r} here"
+                )
+        return self
         if self.timeout <= 0 or self.retries < 0:
             raise ConfigError("TransferConfig.timeout must be positive and retries not negative")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import neuro_sdk
-from neuro_sdk import BucketHandle, Buckets, Client, TransferConfig
+from neuro_sdk import BucketHandle, Buckets, Client, ConfigError, TransferConfig
 from neuro_sdk.protocols import Provider
 
 from ..contracts.stores import Store
@@ -50,6 +50,26 @@ async def test_calls_and_tasks_at_once(
         assert provider.peak > 1, "nothing was concurrent"
     # One for each file under way, and what a store needs for each and for its connections.
     assert provider.tasks <= tasks_before + 3 * concurrency + 4
+
+
+async def test_some_calls_with_bounds_of_their_own(
+    anywhere: Client, box: BucketHandle, tmp_path: Path
+) -> None:
+    root = make_tree(tmp_path / "from", small_files(40))
+    buckets, watching = behind(anywhere, TransferConfig(concurrency=9))
+    await buckets.using(TransferConfig(concurrency=2)).upload_dir(root, "blob:box/a")
+    (provider,) = watching  # which all share
+    assert provider.peak == 2
+    async with buckets.using(TransferConfig(concurrency=3)).open("box") as handle:
+        await handle.upload_dir(root, "b")
+        assert provider.peak == 3
+        await handle.using(TransferConfig(concurrency=4)).upload_dir(root, "c")
+        assert provider.peak == 4
+    await buckets.upload_dir(root, "blob:box/d")
+    assert 4 < provider.peak <= 9
+    assert len(provider.of("put")) == 160
+    with pytest.raises(ConfigError, match=r"TransferConfig\.timeout is set for a whole client"):
+        buckets.using(TransferConfig(timeout=1))
 
 
 async def test_the_fewest_requests(anywhere: Client, box: BucketHandle, tmp_path: Path) -> None:
