@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -18,6 +19,10 @@ pytest.register_assert_rewrite("tests.contracts", "tests.recording", "tests.tran
 from .contracts.stores import STORES, Store, needs, table  # noqa: E402
 
 pytest_plugins = ["tests.servers.fixtures"]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A run in the background of a shell ignores it, and so would the processes that tests stop.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(
