@@ -302,6 +302,14 @@ class TestFailures:
         assert await body_of(box) == b"before"
 
 
+def recorded(state: Path) -> int:
+    """How many parts the record has: what was under way when another failed may be in it or not."""
+    (record,) = state.iterdir()
+    parts = record.read_bytes().count(b"\n") - 1
+    assert 0 < parts < PARTS
+    return parts
+
+
 class TestResume:
     async def broken(
         self, box: BucketHandle, watched: FaultyProxy, file: Path, part: int = 4
@@ -324,10 +332,11 @@ class TestResume:
         assert len(await uploads(box, seaweedfs)) == 1
         (record,) = state.iterdir()
         assert record.stat().st_mode & 0o77 == 0
+        rest = PARTS - recorded(state)
         recorder = FileRecorder()
         await box.upload_file(file, "large", resume=True, progress=recorder)
         assert await body_of(box) == file.read_bytes()
-        assert watched.count(kind="PUT partNumber uploadId") in (1, 2)
+        assert watched.count(kind="PUT partNumber uploadId") == rest
         assert watched.count(kind="POST uploads") == 0
         assert steps_of(recorder)[-1] == SIZE
         assert await uploads(box, seaweedfs) == []
@@ -376,8 +385,9 @@ class TestResume:
         await self.broken(box, watched, file)
         (record,) = state.iterdir()
         record.write_bytes(record.read_bytes()[:-5])
+        rest = PARTS - recorded(state)
         await box.upload_file(file, "large", resume=True)
-        assert 1 < watched.count(kind="PUT partNumber uploadId") < PARTS
+        assert 1 < watched.count(kind="PUT partNumber uploadId") == rest < PARTS
         assert await body_of(box) == file.read_bytes()
 
     @pytest.mark.parametrize("text", ["", "x", "{}\n", '{"upload": 1}\n', "[]\n", "\0\n\n"])
@@ -391,7 +401,7 @@ class TestResume:
         assert await body_of(box) == file.read_bytes()
 
     async def test_a_tree(
-        self, box: BucketHandle, watched: FaultyProxy, tmp_path: Path, file: Path
+        self, box: BucketHandle, watched: FaultyProxy, tmp_path: Path, file: Path, state: Path
     ) -> None:
         folder = tmp_path / "tree"
         folder.mkdir()
@@ -402,6 +412,7 @@ class TestResume:
             await box.upload_dir(folder, "t", resume=True)
         watched.faults = Faults()
         watched.seen.clear()
+        rest = PARTS - recorded(state)
         await box.upload_dir(folder, "t", resume=True)
-        assert watched.count(kind="PUT partNumber uploadId") in (1, 2)
+        assert watched.count(kind="PUT partNumber uploadId") == rest
         assert await body_of(box, "t/large") == (folder / "large").read_bytes()
