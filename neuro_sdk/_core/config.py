@@ -78,6 +78,8 @@ class TransferConfig:
             raise ConfigError("TransferConfig.memory must be at least part_size")
         if self.bandwidth is not None and self.bandwidth < 1:
             raise ConfigError("TransferConfig.bandwidth must be at least 1, or None")
+        if self.timeout <= 0 or self.retries < 0:
+            raise ConfigError("TransferConfig.timeout must be positive and retries not negative")
 
     def instead_of(self, other: TransferConfig) -> TransferConfig:
         """Itself, for some calls of a client made with *other*.
@@ -91,5 +93,3 @@ class TransferConfig:
                     f"leave it at {getattr(other, name)!r} here"
                 )
         return self
-        if self.timeout <= 0 or self.retries < 0:
-            raise ConfigError("TransferConfig.timeout must be positive and retries not negative")

@@ -69,7 +69,14 @@ class TestMemory:
         assert Bounds(TransferConfig(part_size=MIB, window=8, memory=3 * MIB)).window == 3
 
     @pytest.mark.parametrize(
-        ("wrong", "named"), [({"memory": 1}, "memory"), ({"bandwidth": 0}, "bandwidth")]
+        ("wrong", "named"),
+        [
+            ({"memory": 1}, "memory"),
+            ({"bandwidth": 0}, "bandwidth"),
+            ({"timeout": 0}, "timeout"),
+            ({"retries": -1}, "timeout must be positive and retries"),
+            ({"concurrency": 0}, "concurrency"),
+        ],
     )
     def test_what_cannot_be_is_named(self, wrong: dict[str, int], named: str) -> None:
         with pytest.raises(ConfigError, match=f"TransferConfig.{named}"):
