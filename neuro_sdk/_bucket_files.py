@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Self
 from ._aio import Lifetime, within_lifetime
 from ._core.uri import LocalPath, local_path
 from ._transfer import events
-from ._transfer.copy import copy_blob, copy_tree
+from ._transfer.copy import Copy, copy_blob
 from ._transfer.disk import Disk
-from ._transfer.download import download_file, download_tree
+from ._transfer.download import Download, choose_download, download_file
 from ._transfer.sync import SyncDown, SyncUp
-from ._transfer.upload import upload_file, upload_tree
+from ._transfer.upload import Upload, choose_upload, upload_file
 from .errors import IllegalArgumentError
 from .progress import AbstractFileProgress, AbstractRecursiveFileProgress
 
@@ -101,22 +101,37 @@ class BucketFiles:
         progress: AbstractRecursiveFileProgress | None = None,
     ) -> None:
         """See :meth:`Buckets.upload_dir`."""
+        with callback_errors():
+            upload = await self._upload(
+                src, prefix, update, resume, verify, filter, ignore_file_names
+            )
+            await upload.check()
+            await upload.run(upload.steps(), progress)
+
+    async def _upload(
+        self,
+        src: LocalPath,
+        prefix: str,
+        update: bool,
+        resume: bool,
+        verify: bool,
+        filter_: Callable[[str], Awaitable[bool]] | None,
+        ignore_file_names: AbstractSet[str],
+    ) -> Upload:
         path = local_path(src)
         check_names(ignore_file_names)
-        with callback_errors():
-            await upload_tree(
-                self._disk,
-                await self._opened(),
-                path,
-                prefix,
-                config=self._transfer,
-                update=update,
-                resume=resume,
-                verify=verify,
-                filter_=filter,
-                ignore_file_names=ignore_file_names,
-                progress=progress,
-            )
+        return Upload(
+            self._disk,
+            await self._opened(),
+            path,
+            prefix,
+            config=self._transfer,
+            choose=choose_upload(update),
+            resume=resume,
+            verify=verify,
+            filter_=filter_,
+            ignore_file_names=ignore_file_names,
+        )
 
     @within_lifetime
     async def download_dir(
@@ -131,20 +146,32 @@ class BucketFiles:
         progress: AbstractRecursiveFileProgress | None = None,
     ) -> None:
         """See :meth:`Buckets.download_dir`."""
-        path = local_path(dst)
         with callback_errors():
-            await download_tree(
-                self._disk,
-                await self._opened(),
-                prefix,
-                path,
-                config=self._transfer,
-                update=update,
-                continue_=continue_,
-                verify=verify,
-                filter_=filter,
-                progress=progress,
-            )
+            download = await self._download(prefix, dst, update, continue_, verify, filter)
+            await download.run(download.steps(), progress)
+
+    async def _download(
+        self,
+        prefix: str,
+        dst: LocalPath,
+        update: bool,
+        continue_: bool,
+        verify: bool,
+        filter_: Callable[[str], Awaitable[bool]] | None,
+    ) -> Download:
+        path = local_path(dst)
+        provider = await self._opened()
+        return Download(
+            self._disk,
+            provider,
+            prefix,
+            path,
+            config=self._transfer,
+            choose=choose_download(provider, update=update, continue_=continue_),
+            continue_=continue_,
+            verify=verify,
+            filter_=filter_,
+        )
 
     @within_lifetime
     async def copy_blob(
@@ -197,16 +224,26 @@ class BucketFiles:
     ) -> None:
         """See :meth:`Buckets.copy_dir`; the copies go below *new* in this bucket, or in *to*."""
         with callback_errors():
-            await copy_tree(
-                await self._opened(),
-                await (to or self)._opened(),
-                prefix,
-                new,
-                config=self._transfer,
-                update=update,
-                filter_=filter,
-                progress=progress,
-            )
+            copy = await self._copy(prefix, new, to or self, update, filter)
+            await copy.run(copy.steps(), progress)
+
+    async def _copy(
+        self,
+        prefix: str,
+        new: str,
+        to: Self,
+        update: bool,
+        filter_: Callable[[str], Awaitable[bool]] | None,
+    ) -> Copy:
+        return Copy(
+            await self._opened(),
+            await to._opened(),
+            prefix,
+            new,
+            config=self._transfer,
+            update=update,
+            filter_=filter_,
+        )
 
     @within_lifetime
     async def sync_up(

@@ -7,14 +7,11 @@ from collections.abc import Set as AbstractSet
 from typing import Self
 
 from ._aio import within_lifetime
-from ._bucket_files import BucketFiles, callback_errors, check_names
+from ._bucket_files import BucketFiles, callback_errors
 from ._core.plans import Plan
-from ._core.uri import LocalPath, local_path
+from ._core.uri import LocalPath
 from ._transfer import plans
-from ._transfer.copy import Copy
-from ._transfer.download import Download, choose_download
 from ._transfer.remove import Removal
-from ._transfer.upload import Upload, choose_upload
 from .progress import AbstractDeleteProgress, AbstractRecursiveFileProgress
 
 __all__ = ["BucketPlans"]
@@ -41,20 +38,9 @@ class BucketPlans(BucketFiles):
         ignore_file_names: AbstractSet[str] = frozenset(),
     ) -> Plan[AbstractRecursiveFileProgress]:
         """See :meth:`Buckets.plan_upload_dir`."""
-        path = local_path(src)
-        check_names(ignore_file_names)
         with callback_errors():
-            upload = Upload(
-                self._disk,
-                await self._opened(),
-                path,
-                prefix,
-                config=self._transfer,
-                choose=choose_upload(update),
-                resume=resume,
-                verify=verify,
-                filter_=filter,
-                ignore_file_names=ignore_file_names,
+            upload = await self._upload(
+                src, prefix, update, resume, verify, filter, ignore_file_names
             )
             return await plans.plan_upload(upload, self._guard)
 
@@ -70,20 +56,8 @@ class BucketPlans(BucketFiles):
         filter: Callable[[str], Awaitable[bool]] | None = None,
     ) -> Plan[AbstractRecursiveFileProgress]:
         """See :meth:`Buckets.plan_download_dir`."""
-        path = local_path(dst)
-        provider = await self._opened()
         with callback_errors():
-            download = Download(
-                self._disk,
-                provider,
-                prefix,
-                path,
-                config=self._transfer,
-                choose=choose_download(provider, update=update, continue_=continue_),
-                continue_=continue_,
-                verify=verify,
-                filter_=filter,
-            )
+            download = await self._download(prefix, dst, update, continue_, verify, filter)
             return await plans.plan_download(download, self._guard)
 
     @within_lifetime
@@ -98,15 +72,7 @@ class BucketPlans(BucketFiles):
     ) -> Plan[AbstractRecursiveFileProgress]:
         """See :meth:`Buckets.plan_copy_dir`."""
         with callback_errors():
-            copy = Copy(
-                await self._opened(),
-                await (to or self)._opened(),
-                prefix,
-                new,
-                config=self._transfer,
-                update=update,
-                filter_=filter,
-            )
+            copy = await self._copy(prefix, new, to or self, update, filter)
             return await plans.plan_copy(copy, self._guard)
 
     @within_lifetime

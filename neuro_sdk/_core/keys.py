@@ -19,6 +19,7 @@ __all__ = [
     "KeyRules",
     "check_key",
     "is_below",
+    "key_error",
     "key_problem",
     "listable_prefix",
     "overlap",
@@ -99,6 +100,12 @@ def key_problem(key: str, rules: KeyRules) -> str | None:
     return None
 
 
+def key_error(key: str, rules: KeyRules, *, bucket: str) -> InvalidKey | None:
+    """The error that says why *key* cannot be used, or None; see ``key_problem``."""
+    problem = key_problem(key, rules)
+    return None if problem is None else _invalid(problem, bucket, key)
+
+
 def check_key(key: str, rules: KeyRules, *, bucket: str, marker: bool = False) -> None:
     """Raise InvalidKey unless *key* is kept faithfully.
 
@@ -110,7 +117,11 @@ def check_key(key: str, rules: KeyRules, *, bucket: str, marker: bool = False) -
     if problem is None and key.endswith("/") and not marker:
         problem = "ends with a slash, so it stands for a directory"
     if problem is not None:
-        raise InvalidKey(f"the key {problem}", bucket=bucket, key=key)
+        raise _invalid(problem, bucket, key)
+
+
+def _invalid(problem: str, bucket: str, key: str) -> InvalidKey:
+    return InvalidKey(f"the key {problem}", bucket=bucket, key=key)
 
 
 def listable_prefix(prefix: str) -> str:

@@ -14,7 +14,7 @@ from functools import partial
 
 from .._aio import Job, run_bounded
 from .._core.config import TransferConfig
-from .._core.keys import check_key, key_problem, overlap, tree_prefix
+from .._core.keys import check_key, key_error, key_problem, overlap, tree_prefix
 from .._core.models import BlobObject
 from .._core.plan import Action, Side, plan_upload
 from .._core.versions import same_version, tags_differ
@@ -23,7 +23,6 @@ from ..errors import (
     BlobIsADirectory,
     BlobNotFound,
     IllegalArgumentError,
-    InvalidKey,
     NotSupportedError,
     StorageError,
     StorageTimeout,
@@ -38,7 +37,7 @@ from .report import Report
 from .steps import LEFT_OUT, Doing, Filter, Step, Wanted
 from .upload import Cursor
 
-__all__ = ["Copy", "copy_blob", "copy_tree"]
+__all__ = ["Copy", "copy_blob"]
 
 _GATHER = 1 << 20
 
@@ -201,22 +200,6 @@ async def _told(
             events.step(done)
 
 
-async def copy_tree(
-    source: Provider,
-    target: Provider,
-    prefix: str,
-    new: str,
-    *,
-    config: TransferConfig,
-    update: bool,
-    filter_: Filter | None,
-    progress: AbstractRecursiveFileProgress | None,
-) -> None:
-    """Copy everything below *prefix* under *new*; see Buckets.copy_dir."""
-    copy = Copy(source, target, prefix, new, config=config, update=update, filter_=filter_)
-    await copy.run(copy.steps(), progress)
-
-
 class Copy:
     """The blobs below *prefix* on their way under *new*."""
 
@@ -282,9 +265,8 @@ class Copy:
 
     async def _step(self, entry: BlobObject, path: str, cursor: Cursor | None) -> Step[BlobObject]:
         for provider, key in ((self.source, entry.key), (self.target, self.new + path)):
-            problem = key_problem(key, provider.rules)
-            if problem is not None:
-                error = InvalidKey(f"the key {problem}", bucket=_name(provider), key=key)
+            error = key_error(key, provider.rules, bucket=_name(provider))
+            if error is not None:
                 return Step(path, entry, error=error)
         known = await cursor.find(self.new + path) if cursor is not None else None
         if path.endswith("/"):

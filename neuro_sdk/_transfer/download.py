@@ -12,7 +12,7 @@ from yarl import URL
 
 from .._aio import Job, batches, in_order, run_bounded
 from .._core.config import TransferConfig
-from .._core.keys import check_key, key_problem, tree_prefix
+from .._core.keys import check_key, key_error, tree_prefix
 from .._core.landing import Collisions, landing_path
 from .._core.models import BlobObject, BucketEntry
 from .._core.plan import Action, Side, plan_download
@@ -47,7 +47,7 @@ from .report import Report
 from .steps import LEFT_OUT, Choose, Doing, Filter, Step, Wanted
 from .verify import Held, verify_download
 
-__all__ = ["Download", "choose_download", "download_file", "download_tree", "list_tree"]
+__all__ = ["Download", "choose_download", "download_file", "list_tree"]
 
 _OVERLAP = 64 << 10  # read again before appending, to see that both are the same blob
 _BATCH = 256
@@ -196,34 +196,6 @@ class _Fetch:
         return body
 
 
-async def download_tree(
-    disk: Disk,
-    provider: Provider,
-    prefix: str,
-    root: Path,
-    *,
-    config: TransferConfig,
-    update: bool,
-    continue_: bool,
-    verify: bool,
-    filter_: Filter | None,
-    progress: AbstractRecursiveFileProgress | None,
-) -> None:
-    """Bring everything below *prefix* to *root*; see Buckets.download_dir."""
-    download = Download(
-        disk,
-        provider,
-        prefix,
-        root,
-        config=config,
-        choose=choose_download(provider, update=update, continue_=continue_),
-        continue_=continue_,
-        verify=verify,
-        filter_=filter_,
-    )
-    await download.run(download.steps(), progress)
-
-
 def choose_download(provider: Provider, *, update: bool, continue_: bool) -> Choose | None:
     """How download_dir decides about what is there already."""
     if not (update or continue_):
@@ -351,9 +323,9 @@ class Download:
 
     def _problem(self, key: str) -> InvalidKey | None:
         """Why *key* cannot be fetched or would not land below the destination."""
-        problem = key_problem(key, self.provider.rules)
-        if problem is not None:
-            return InvalidKey(f"the key {problem}", bucket=self.name, key=key)
+        refused = key_error(key, self.provider.rules, bucket=self.name)
+        if refused is not None:
+            return refused
         try:
             landing_path(key, self.prefix, windows=_WINDOWS, bucket=self.name)
         except InvalidKey as error:

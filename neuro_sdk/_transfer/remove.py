@@ -6,10 +6,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from .._aio import batches
-from .._core.keys import check_key, key_problem, tree_prefix
+from .._core.keys import check_key, key_error, tree_prefix
 from .._core.models import BlobObject
 from .._core.plan import Action
-from ..errors import BlobIsADirectory, BlobNotFound, InvalidKey, NeuroError, StorageError
+from ..errors import BlobIsADirectory, BlobNotFound, NeuroError, StorageError
 from ..progress import AbstractDeleteProgress, StorageProgressDelete
 from ..protocols import Provider
 from .events import call
@@ -74,10 +74,7 @@ class Removal:
             async for entry in entries:
                 assert isinstance(entry, BlobObject)
                 found = True
-                problem = key_problem(entry.key, self.provider.rules)
-                error = None
-                if problem is not None:
-                    error = InvalidKey(f"the key {problem}", bucket=self.name, key=entry.key)
+                error = key_error(entry.key, self.provider.rules, bucket=self.name)
                 yield Step(entry.key, entry, Action.REMOVE, entry.size, error=error)
         if self.directory and not self._only_below:
             try:

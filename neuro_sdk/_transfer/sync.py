@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from .._aio import batches
 from .._core.config import TransferConfig
-from .._core.keys import key_problem
+from .._core.keys import key_error
 from .._core.landing import folded
 from .._core.models import BlobObject
 from .._core.plan import Action, Side, deletion_problem, plan_sync
@@ -24,7 +24,6 @@ from .._core.uri import file_url
 from ..errors import (
     DeletionRefused,
     IllegalArgumentError,
-    InvalidKey,
     TransferError,
 )
 from ..progress import (
@@ -229,10 +228,7 @@ class SyncUp(Sync[BlobObject]):
                     assert isinstance(entry, BlobObject)
                     if path == "" or path in there or await protected.excludes(path):
                         continue
-                    problem = key_problem(entry.key, upload.provider.rules)
-                    error = None
-                    if problem is not None:
-                        error = InvalidKey(f"the key {problem}", bucket=upload.name, key=entry.key)
+                    error = key_error(entry.key, upload.provider.rules, bucket=upload.name)
                     yield Step(path, entry, Action.REMOVE, entry.size, error=error)
 
     async def there(self, paths: Sequence[str]) -> AbstractSet[str]:

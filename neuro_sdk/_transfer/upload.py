@@ -10,14 +10,13 @@ from pathlib import Path
 
 from .._aio import Job, run_bounded
 from .._core.config import TransferConfig
-from .._core.keys import check_key, key_problem, tree_prefix
+from .._core.keys import check_key, key_error, tree_prefix
 from .._core.models import BucketEntry
 from .._core.plan import Action, Side, plan_upload
 from .._core.uri import file_url
 from ..errors import (
     BlobIsADirectory,
     BlobNotFound,
-    InvalidKey,
     LocalFileChanged,
     LocalNotADirectory,
 )
@@ -32,7 +31,7 @@ from .steps import Choose, Doing, Filter, Step
 from .verify import Held, verify_upload
 from .walk import Found, Kind, walk
 
-__all__ = ["Cursor", "Upload", "choose_upload", "upload_file", "upload_tree"]
+__all__ = ["Cursor", "Upload", "choose_upload", "upload_file"]
 
 _HELD = 4096
 
@@ -147,37 +146,6 @@ async def _pieces(
     await disk.run(source.path, source.check_unchanged)
 
 
-async def upload_tree(
-    disk: Disk,
-    provider: Provider,
-    root: Path,
-    prefix: str,
-    *,
-    config: TransferConfig,
-    update: bool,
-    resume: bool,
-    verify: bool,
-    filter_: Filter | None,
-    ignore_file_names: AbstractSet[str],
-    progress: AbstractRecursiveFileProgress | None,
-) -> None:
-    """Put everything below *root* under *prefix*; see Buckets.upload_dir."""
-    upload = Upload(
-        disk,
-        provider,
-        root,
-        prefix,
-        config=config,
-        choose=choose_upload(update),
-        resume=resume,
-        verify=verify,
-        filter_=filter_,
-        ignore_file_names=ignore_file_names,
-    )
-    await upload.check()
-    await upload.run(upload.steps(), progress)
-
-
 def choose_upload(update: bool) -> Choose | None:
     """How upload_dir decides about what is there already."""
     return partial(plan_upload, update=True) if update else None
@@ -254,11 +222,9 @@ class Upload:
             return Step(path, found, error=found.error)
         if found.kind is Kind.FOLDER or key == "":
             return Step(path, found)
-        problem = key_problem(key, self.provider.rules)
-        if problem is not None:
-            return Step(
-                path, found, error=InvalidKey(f"the key {problem}", bucket=self.name, key=key)
-            )
+        error = key_error(key, self.provider.rules, bucket=self.name)
+        if error is not None:
+            return Step(path, found, error=error)
         known = await target.find(key) if target is not None else None
         if found.kind is Kind.EMPTY_FOLDER:
             return Step(path, found, Action.COPY if known is None else None)
