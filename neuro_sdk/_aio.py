@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 from collections import deque
@@ -15,7 +16,10 @@ from collections.abc import (
     Generator,
     Iterable,
 )
+from collections.abc import Set as AbstractSet
 from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
@@ -23,12 +27,14 @@ from .errors import ClientClosed, ForkedProcessError
 
 __all__ = [
     "AsyncStream",
+    "Errand",
     "Job",
     "Lifetime",
     "Opening",
     "batches",
     "in_order",
     "run_bounded",
+    "to_its_end",
     "within_lifetime",
 ]
 
@@ -228,27 +234,95 @@ async def in_order(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def run_bounded(limit: int, jobs: AsyncGenerator[Job, None]) -> None:
+async def to_its_end(operation: Awaitable[T]) -> T:
+    """Let *operation* end before its caller is cancelled.
+
+    Left alone it would go on, and make a file that the caller has just removed.
+    """
+    work = asyncio.ensure_future(operation)
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        while not work.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([work])
+        if not work.cancelled():
+            work.exception()  # seen here, so that asyncio does not report it as forgotten
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """A job that others are doing already, so that no task waits for it.
+
+    When *work* has ended, however it did, ``settle`` is called with it once. It may give back
+    what is still to be done, or raise what ends the whole.
+    """
+
+    work: asyncio.Future[Any]
+    settle: Callable[[asyncio.Future[Any]], Coroutine[Any, Any, None] | None]
+
+
+async def run_bounded(limit: int, jobs: AsyncGenerator[Job | Errand, None]) -> None:
     """Run *jobs* as they come, at most *limit* at once, so that as many tasks exist.
 
     The next job is asked for when there is room for it. The first error cancels the rest,
     waits for them, and is raised as it is.
     """
     slots = asyncio.Semaphore(limit)
+    errands: set[asyncio.Future[Any]] = set()
+    ending = False
 
-    def free(_: asyncio.Task[None]) -> None:
+    def free(_: object) -> None:
         slots.release()
+
+    def settled(errand: Errand, work: asyncio.Future[Any]) -> None:
+        errands.discard(work)
+        try:
+            rest = errand.settle(work)
+        except BaseException as error:
+            rest = _raising(error)
+        if rest is None:
+            slots.release()
+        elif ending:
+            rest.close()
+        else:
+            group.create_task(rest).add_done_callback(free)
 
     try:
         async with asyncio.TaskGroup() as group, aclosing(jobs) as source:
-            while await slots.acquire():
-                job = await anext(source, None)
-                if job is None:
-                    break
-                group.create_task(job()).add_done_callback(free)
-                del job
+            try:
+                while await slots.acquire():
+                    job = await anext(source, None)
+                    if job is None:
+                        break
+                    if isinstance(job, Errand):
+                        errands.add(job.work)
+                        job.work.add_done_callback(partial(settled, job))
+                    else:
+                        group.create_task(job()).add_done_callback(free)
+                    del job
+                for _ in range(limit - 1):  # the last one is held already
+                    await slots.acquire()
+            except BaseException:
+                ending = True
+                await _cancelled(errands)
+                raise
     except BaseExceptionGroup as errors:
         raise _first(errors) from None
+
+
+async def _raising(error: BaseException) -> None:
+    raise error
+
+
+async def _cancelled(works: AbstractSet[asyncio.Future[Any]]) -> None:
+    for work in list(works):
+        work.cancel()
+    while works:  # each leaves when it has been settled
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait(list(works))
+            await asyncio.sleep(0)
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

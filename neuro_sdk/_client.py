@@ -54,7 +54,10 @@ class Client:
         self._control = control
         self._remote = remote
         self._set_config(config)
-        self._disk = Disk(min(_DISK_THREADS, transfer.concurrency))
+        self._disk = Disk(
+            min(_DISK_THREADS, transfer.concurrency),
+            transfer.concurrency - transfer.concurrency // 3,
+        )
         self._root: Client | None = None  # the one that a view came from, kept alive
         self._buckets = Buckets(
             control,

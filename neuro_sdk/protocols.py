@@ -22,7 +22,7 @@ from ._core.models import (
 from ._core.parts import PartLimits
 from ._core.uri import Scope
 
-__all__ = ["ControlPlane", "Multipart", "OpenProvider", "Provider"]
+__all__ = ["ControlPlane", "Direct", "Multipart", "OpenProvider", "Provider"]
 
 
 class Multipart(Protocol):
@@ -58,6 +58,20 @@ class Multipart(Protocol):
         """Forget the parts; no such upload is no error."""
 
 
+class Direct(Protocol):
+    """Small blobs by calls that block, for threads: many of them cost less so.
+
+    Each call is one attempt and ends within seconds, so that whoever is cancelled can wait for
+    it. What fails is done again by the ``Provider``, which repeats, renews and explains.
+    """
+
+    def put(self, key: str, body: bytes) -> None:
+        """As ``Provider.put``."""
+
+    def fetch(self, known: BlobObject) -> bytes:
+        """All of the blob; BlobChanged if it is of another version."""
+
+
 class Provider(Protocol):
     """The bytes of one bucket.
 
@@ -79,6 +93,10 @@ class Provider(Protocol):
     @property
     def multipart(self) -> Multipart | None:
         """Uploads in parts, where the store has them."""
+
+    @property
+    def direct(self) -> Direct | None:
+        """What threads may use just now, where there is such a thing; ask anew for each blob."""
 
     async def head(self, key: str) -> BlobObject:
         """The blob or directory marker at exactly *key*; BlobNotFound if there is none."""

@@ -12,7 +12,7 @@ from neuro_sdk import BlobObject, Bucket, BucketCredentials, BucketEntry, Client
 from neuro_sdk._buckets import Buckets
 from neuro_sdk._core.keys import KeyRules
 from neuro_sdk._providers.services import opener
-from neuro_sdk.protocols import ControlPlane, Multipart, Provider
+from neuro_sdk.protocols import ControlPlane, Direct, Multipart, Provider
 
 __all__ = ["Front", "Watching", "buckets_behind"]
 
@@ -38,6 +38,10 @@ class Front:
     @property
     def multipart(self) -> Multipart | None:
         return self.inner.multipart
+
+    @property
+    def direct(self) -> Direct | None:
+        return None  # all goes through here
 
     async def head(self, key: str) -> BlobObject:
         return await self.inner.head(key)

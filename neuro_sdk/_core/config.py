@@ -62,13 +62,13 @@ class TransferConfig:
     store, in seconds; ``retries`` is how often a failed request is repeated.
     """
 
-    concurrency: int = 64
+    concurrency: int = 96
     part_size: int = 8 << 20
     window: int = 8
     memory: int = 128 << 20
     bandwidth: int | None = None
     timeout: float = 30.0
-    retries: int = 4
+    retries: int = 8
 
     def __post_init__(self) -> None:
         for name, least in (("concurrency", 1), ("part_size", 64 << 10), ("window", 1)):

@@ -16,7 +16,7 @@ from .._core.models import BlobObject, Bucket, BucketCredentials, BucketEntry
 from .._core.parts import PartLimits
 from .._multipart import send_stream
 from ..errors import AuthenticationError, AuthError, StorageError
-from ..protocols import Multipart, OpenProvider, Provider
+from ..protocols import Direct, Multipart, OpenProvider, Provider
 
 __all__ = ["LeasedProvider"]
 
@@ -70,6 +70,10 @@ class LeasedProvider:
     def multipart(self) -> Multipart | None:
         inner = self._ready.multipart
         return None if inner is None else _LeasedMultipart(inner, self._try)
+
+    @property
+    def direct(self) -> Direct | None:
+        return self._ready.direct if self._is_fresh(None) else None
 
     @property
     def _ready(self) -> Provider:

@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Se
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
+from .._aio import to_its_end
 from .._core.keys import LOCAL_INTERNAL, LOCAL_MARKER, LOCAL_RULES, parents
 from .._core.models import BlobCommonPrefix, BlobObject, Bucket, BucketEntry
 from ..errors import (
@@ -33,7 +34,7 @@ from ..errors import (
     NeuroError,
     local_error,
 )
-from .opendal import Engine, check_process, to_its_end
+from .opendal import Engine, check_process
 
 __all__ = ["LocalProvider"]
 
@@ -54,6 +55,7 @@ class LocalProvider:
     rules = LOCAL_RULES
     grain = timedelta(0)
     multipart = None  # what is written lies on the disk before it appears
+    direct = None
 
     def __init__(self, bucket: Bucket, root: str, *, read_only: bool = False) -> None:
         self.bucket = bucket

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
@@ -13,8 +15,15 @@ from .._core.config import TransferConfig
 from .._core.keys import KeyRules, listable_prefix
 from .._core.models import BlobCommonPrefix, BlobObject, Bucket, BucketEntry
 from .._multipart import send_stream
-from ..errors import BlobNotFound, InvalidKey, KeyConflict, NeuroError
-from ..protocols import Multipart
+from ..errors import (
+    BlobChanged,
+    BlobNotFound,
+    InvalidKey,
+    KeyConflict,
+    NeuroError,
+    StorageTimeout,
+)
+from ..protocols import Direct, Multipart
 from .opendal import Engine, Listed, Stat
 
 __all__ = ["BulkDelete", "ObjectProvider"]
@@ -24,6 +33,7 @@ BulkDelete = Callable[[Sequence[str]], Awaitable[Mapping[str, Exception]]]
 
 _SINGLE_DELETES = 16
 _LOOKS = 32
+_SLOW_SECONDS = 60.0
 
 
 class ObjectProvider:
@@ -31,9 +41,10 @@ class ObjectProvider:
 
     *bulk_delete* removes many keys at once where the store can; without it each takes a
     request. *multipart* takes what is larger than a part; without it OpenDAL's writer does.
-    *closing* is awaited by ``close``. *folders* says that the store keeps folders as a
-    disk does: it goes on listing one when its last blob is gone, so that each has to be looked
-    into, and the marker ``a/`` would take the place of the blob ``a``, so that it is refused.
+    *direct* says that the engine can be asked from threads. *closing* is awaited by ``close``.
+    *folders* says that the store keeps folders as a disk does: it goes on listing one when its
+    last blob is gone, so that each has to be looked into, and the marker ``a/`` would take the
+    place of the blob ``a``, so that it is refused.
     """
 
     grain = timedelta(seconds=1)  # HTTP dates
@@ -48,6 +59,7 @@ class ObjectProvider:
         bulk_delete: BulkDelete | None = None,
         multipart: Multipart | None = None,
         folders: bool = False,
+        direct: bool = True,
         closing: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.bucket = bucket
@@ -59,6 +71,16 @@ class ObjectProvider:
         self._folders = folders
         self._closing = closing
         self._name = bucket.name or bucket.id
+        self._direct = _Direct(engine, self._slow) if direct else None
+        self._direct_from = -math.inf
+
+    def _slow(self) -> None:
+        # A store that takes so long wants longer limits, and not each blob sent twice.
+        self._direct_from = time.monotonic() + _SLOW_SECONDS
+
+    @property
+    def direct(self) -> Direct | None:
+        return self._direct if time.monotonic() >= self._direct_from else None
 
     async def head(self, key: str) -> BlobObject:
         if not key.endswith("/"):
@@ -237,6 +259,32 @@ class ObjectProvider:
     async def close(self) -> None:
         if self._closing is not None:
             await self._closing()
+
+
+class _Direct:
+    def __init__(self, engine: Engine, slow: Callable[[], None]) -> None:
+        self._engine = engine
+        self._slow = slow
+
+    def put(self, key: str, body: bytes) -> None:
+        try:
+            self._engine.write_now(key, body, key)
+        except StorageTimeout:
+            self._slow()
+            raise
+
+    def fetch(self, known: BlobObject) -> bytes:
+        pinned = {} if known.etag is None else {"if_match": known.etag}
+        try:
+            body = self._engine.read_now(known.key, known.key, **pinned)
+        except StorageTimeout:
+            self._slow()
+            raise
+        if len(body) != known.size:
+            raise BlobChanged(
+                "the blob was replaced while it was read", bucket=self._engine.bucket, key=known.key
+            )
+        return body
 
 
 async def _chained(first: Sequence[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

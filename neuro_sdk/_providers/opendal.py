@@ -16,13 +16,14 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeVar
 
 import opendal
 from opendal import exceptions as failures
 from opendal.layers import RetryLayer, TimeoutLayer
 
+from .._aio import to_its_end
 from .._core.config import TransferConfig
 from ..errors import (
     AuthenticationError,
@@ -46,7 +47,7 @@ from ..errors import (
 
 T = TypeVar("T")
 
-__all__ = ["ERRORS", "Engine", "Listed", "Stat", "check_process", "to_its_end", "translate"]
+__all__ = ["ERRORS", "Engine", "Listed", "Stat", "check_process", "translate"]
 
 # One row for each class of the binding; they share no base, so they are caught as a tuple.
 ERRORS: Mapping[type[Exception], type[NeuroError]] = {
@@ -201,16 +202,18 @@ class Engine:
             operator: Any = opendal.AsyncOperator(scheme, **options)
         except _CAUGHT as cause:
             raise self._error(cause, None) from _scrubbed(cause)
+        self._plain = operator
         if limits is not None:
             # The inner layer ends an attempt, the outer one repeats it. A peer that sends a
-            # little and stalls begins the count anew each time, so the whole has a limit too.
+            # little and stalls begins the count anew each time, so the whole has a limit too. It
+            # leaves room for many refusals, which come at once, but not for as many stalls.
             wait = limits.timeout
             operator = operator.layer(TimeoutLayer(timeout=wait, io_timeout=wait)).layer(
                 RetryLayer(
                     max_times=limits.retries, min_delay=0.1, factor=2.0, max_delay=5.0, jitter=True
                 )
             )
-            self._limit = (wait + 5) * (limits.retries + 1)
+            self._limit = (wait + 5) * min(limits.retries + 1, _STALLS)
         self._operator = operator
 
     async def _call(self, key: str | None, operation: Callable[[], Awaitable[T]]) -> T:
@@ -232,6 +235,27 @@ class Engine:
             message = f"no answer within {self._limit:.0f} seconds"
             return StorageTimeout(message, bucket=self.bucket, key=key)
         return translate(cause, bucket=self.bucket, key=key, path=self._local)
+
+    @cached_property
+    def _blocking(self) -> Any:
+        # One attempt, and the limit is what a cancelled caller waits for at the most.
+        return self._plain.layer(TimeoutLayer(timeout=_SOON, io_timeout=_SOON)).to_operator()
+
+    def write_now(self, path: str, body: bytes, key: str) -> None:
+        """As ``write``, blocking, once and for seconds at the most."""
+        self._call_now(key, lambda: self._blocking.write(path, body))
+
+    def read_now(self, path: str, key: str, **options: Any) -> bytes:
+        """As ``read``, blocking, once and for seconds at the most."""
+        data: bytes = self._call_now(key, lambda: self._blocking.read(path, **options))
+        return data
+
+    def _call_now(self, key: str, operation: Callable[[], T]) -> T:
+        check_process()
+        try:
+            return operation()
+        except _CAUGHT as cause:
+            raise self._error(cause, key) from _scrubbed(cause)
 
     async def stat(self, path: str, key: str) -> Stat:
         """What is at *path*; BlobNotFound if nothing."""
@@ -306,24 +330,9 @@ class Engine:
         await self._call(key, lambda: self._operator.delete(path))
 
 
-async def to_its_end(operation: Awaitable[T]) -> T:
-    """Let a call to the disk end before its caller is cancelled.
-
-    Left alone it would go on, and make a file that the caller has just removed.
-    """
-    work = asyncio.ensure_future(operation)
-    try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        while not work.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([work])
-        if not work.cancelled():
-            work.exception()  # seen here, so that asyncio does not report it as forgotten
-        raise
-
-
 _PIECE = 4 << 20
+_SOON = 5.0
+_STALLS = 5
 _BATCH = 250  # a part of the pages of all stores, so that it never asks for one more
 
 

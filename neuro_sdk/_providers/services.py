@@ -135,7 +135,9 @@ def _gcs(
 ) -> Provider:
     del read_only  # the store knows what its credentials allow
     engine = GcsEngine(gcs_access(bucket, raw), bucket=bucket.name or bucket.id, transfer=transfer)
-    return ObjectProvider(bucket, engine, rules=GCS_RULES, transfer=transfer, closing=engine.close)
+    return ObjectProvider(
+        bucket, engine, rules=GCS_RULES, transfer=transfer, direct=False, closing=engine.close
+    )
 
 
 PROVIDERS: Mapping[Bucket.Provider, _Make] = {

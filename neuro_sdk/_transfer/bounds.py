@@ -11,9 +11,14 @@ from .._core.config import TransferConfig
 
 __all__ = ["Bounds"]
 
+_SMALL = 256 << 10
+
 
 class Bounds:
-    """The bounds of one call, shared by all its files."""
+    """The bounds of one call, shared by all its files.
+
+    Files of at most ``small`` bytes are moved from one end to the other in one go of a thread.
+    """
 
     def __init__(self, config: TransferConfig) -> None:
         self._free = self._total = config.memory
@@ -21,19 +26,21 @@ class Bounds:
         self._bandwidth = config.bandwidth
         self._clear_at = 0.0
         self.part_size = config.part_size
+        self.small = min(_SMALL, config.part_size)
         self.window = max(1, min(config.window, config.memory // config.part_size))
 
     @asynccontextmanager
     async def memory(self, size: int) -> AsyncIterator[None]:
         """Hold the memory that a file of *size* bytes needs, in the order of asking."""
         need = min(size, self.window * self.part_size, self._total)
-        await self._take(need)
+        await self.take(need)
         try:
             yield
         finally:
-            self._give(need)
+            self.give(need)
 
-    async def _take(self, need: int) -> None:
+    async def take(self, need: int) -> None:
+        """Hold *need* bytes, no more than a part, until as many are given back."""
         if not self._waiting and need <= self._free:
             self._free -= need
             return
@@ -43,19 +50,24 @@ class Bounds:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._give(need)
+                self.give(need)
             else:
                 self._waiting.remove((need, turn))
-                self._give(0)
+                self.give(0)
             raise
 
-    def _give(self, size: int) -> None:
+    def give(self, size: int) -> None:
+        """Let others have *size* bytes that were taken."""
         self._free += size
         while self._waiting and self._waiting[0][0] <= self._free:
             need, turn = self._waiting.popleft()
             if not turn.cancelled():
                 self._free -= need
                 turn.set_result(None)
+
+    def give_back(self, size: int, _: object) -> None:
+        """``give`` when something has ended."""
+        self.give(size)
 
     async def pace(self, size: int) -> None:
         """Wait until *size* more bytes may pass; what is waited for has passed already."""

@@ -14,15 +14,22 @@ import os
 import stat as modes
 import sys
 import uuid
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from .._aio import to_its_end
 from .._core.plan import Side
-from ..errors import BlobChanged, LocalError, LocalFileChanged, LocalIsADirectory, local_error
+from ..errors import (
+    BlobChanged,
+    LocalError,
+    LocalFileChanged,
+    LocalIsADirectory,
+    NeuroError,
+    local_error,
+)
+from .threads import Threads
 
 try:
     import fcntl
@@ -30,7 +37,6 @@ except ImportError:  # not a POSIX system: partial files are then never shared o
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
-    "SHORT",
     "Disk",
     "Existing",
     "Growing",
@@ -47,22 +53,17 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-_Outcome = tuple[Any, BaseException | None]
 
 _PARTIAL = ".neuro-sdk-"
-_GROUPS, _GROUP = 4, 16
-SHORT = 256 << 10
-"""Bytes that are read or written in a moment: a file of so many is for ``run_short``."""
 _SUFFIXES = (".part", ".version")
 
 
 class Disk:
-    """Threads for the disk, at most *threads* of them."""
+    """Threads for the disk, at most *threads* of them, and *wires* that ask a store as well."""
 
-    def __init__(self, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="neuro-sdk-disk")
-        self._waiting: deque[tuple[asyncio.Future[Any], Callable[[], Any]]] = deque()
-        self._groups = 0
+    def __init__(self, threads: int, wires: int = 1) -> None:
+        self._threads = Threads(threads, "neuro-sdk-disk")
+        self._wires = Threads(wires, "neuro-sdk-wire")
 
     async def run(
         self, path: str | os.PathLike[str], function: Callable[..., T], *args: object
@@ -71,83 +72,47 @@ class Disk:
 
         A cancelled caller waits for the thread: it may be using a file that comes to be closed.
         """
-        loop = asyncio.get_running_loop()
-        return await self._outcome(path, loop.run_in_executor(self._pool, partial(function, *args)))
-
-    async def run_short(
-        self, path: str | os.PathLike[str], function: Callable[..., T], *args: object
-    ) -> T:
-        """As ``run``, for what takes a moment.
-
-        To wake a thread, and the loop in turn, costs more than to read a small file. So what is
-        asked for while others are at work is done by the next thread in one go.
-        """
-        work: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append((work, partial(function, *args)))
-        if self._groups < _GROUPS:
-            self._begin_group()
-        return await self._outcome(path, work)
-
-    def _begin_group(self) -> None:
-        group = [self._waiting.popleft() for _ in range(min(_GROUP, len(self._waiting)))]
-        calls = [call for _, call in group]
-        self._groups += 1
-        done = asyncio.get_running_loop().run_in_executor(self._pool, _call_each, calls)
-        done.add_done_callback(partial(self._end_group, [work for work, _ in group]))
-
-    def _end_group(
-        self, group: Sequence[asyncio.Future[Any]], done: asyncio.Future[Sequence[_Outcome]]
-    ) -> None:
-        self._groups -= 1
-        for work, (result, error) in zip(group, done.result(), strict=True):
-            if error is None:
-                work.set_result(result)
-            else:
-                work.set_exception(error)
-        if self._waiting:
-            self._begin_group()
-
-    async def _outcome(self, path: str | os.PathLike[str], work: asyncio.Future[T]) -> T:
+        work = self.begin(path, function, *args)
         try:
-            return await asyncio.shield(work)
+            return await work
         except asyncio.CancelledError:
-            await _settled(work)
             if not work.cancelled() and work.exception() is None:
                 result = work.result()
                 if isinstance(result, Handle):
-                    loop = asyncio.get_running_loop()
-                    await _settled(loop.run_in_executor(self._pool, result.abandon))
+                    await to_its_end(self._threads.start(result.abandon))
             raise
-        except LocalError:
-            raise
-        except OSError as error:
-            raise local_error(error, _about(error, path)) from error
+
+    def begin(
+        self, path: str | os.PathLike[str], function: Callable[..., T], *args: object
+    ) -> asyncio.Future[T]:
+        """As ``run``, but nobody waits for it yet."""
+        return self._threads.start(partial(_explained, path, function, *args))
+
+    def begin_with_store(
+        self, path: str | os.PathLike[str], function: Callable[..., T], *args: object
+    ) -> asyncio.Future[T]:
+        """As ``begin``, for a function that waits for a store as well."""
+        return self._wires.start(partial(_explained, path, function, *args))
 
     def close(self) -> None:
         """Let the threads end once their work is done."""
-        self._pool.shutdown(wait=False)
+        self._threads.close()
+        self._wires.close()
+
+
+def _explained(path: str | os.PathLike[str], function: Callable[..., T], *args: object) -> T:
+    try:
+        return function(*args)
+    except NeuroError:
+        raise
+    except OSError as error:
+        raise local_error(error, _about(error, path)) from error
 
 
 def _about(error: OSError, path: str | os.PathLike[str]) -> str | os.PathLike[str]:
     # Nobody knows our hidden files: the one that they stand for is meant.
     own = error.filename is None or is_partial(os.path.basename(os.fsdecode(error.filename)))
     return path if own else os.fsdecode(error.filename)
-
-
-def _call_each(calls: Sequence[Callable[[], Any]]) -> list[_Outcome]:
-    outcomes: list[_Outcome] = []
-    for call in calls:
-        try:
-            outcomes.append((call(), None))
-        except BaseException as error:
-            outcomes.append((None, error))
-    return outcomes
-
-
-async def _settled(work: asyncio.Future[T]) -> None:
-    while not work.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([work])
 
 
 class Handle:
@@ -285,12 +250,12 @@ class Partial(Growing):
         # A rename would replace a file that its owner has made read-only.
         if os.access(target, os.F_OK) and not os.access(target, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), target)
-        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:24]
-        self._path = os.path.join(folder, f"{_PARTIAL}{digest}.part")
+        stem = _stem(name)
+        self._path = os.path.join(folder, f"{stem}.part")
         fd = _open_locked(self._path)
         if fd is None:  # another process is at it; its file must not be touched
             version = None
-            self._path = os.path.join(folder, f"{_PARTIAL}{digest}-{uuid.uuid4().hex[:12]}.part")
+            self._path = os.path.join(folder, f"{stem}-{uuid.uuid4().hex[:12]}.part")
             fd = os.open(self._path, _CREATE | os.O_EXCL, 0o666)
         super().__init__(target, fd)
         self._version_path = self._path.removesuffix(".part") + ".version"
@@ -342,6 +307,8 @@ class Partial(Growing):
     @classmethod
     def write_whole(cls, target: str, data: bytes) -> None:
         """Write a small file: whole or not at all."""
+        if _write_new(target, data):
+            return
         partial = cls(target)
         try:
             partial.write(data)
@@ -349,6 +316,35 @@ class Partial(Growing):
         except BaseException:
             partial.abandon()
             raise
+
+
+def _stem(name: str) -> str:
+    return _PARTIAL + hashlib.sha256(os.fsencode(name)).hexdigest()[:24]
+
+
+def _write_new(target: str, data: bytes) -> bool:
+    """Write a file that has no name before it is complete; False if a name is in the way.
+
+    Nothing is left of it when the process is killed, and it takes a third of the system calls.
+    """
+    folder, name = os.path.split(target)
+    if not _UNNAMED or os.path.lexists(os.path.join(folder, f"{_stem(name)}.part")):
+        return False
+    try:
+        fd = os.open(folder or ".", os.O_RDWR | os.O_CLOEXEC | _UNNAMED, 0o666)
+    except OSError:  # not every file system can; what else is wrong shows when it has a name
+        return False
+    try:
+        file = Growing(target, fd)
+        file.write(data)
+        os.link(f"/proc/self/fd/{fd}", target, src_dir_fd=fd, follow_symlinks=True)
+    except FileExistsError:
+        return False
+    except FileNotFoundError:  # no /proc, or the folder has gone
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 def _open_locked(path: str) -> int | None:
@@ -383,6 +379,7 @@ def lock(fd: int) -> bool:
 
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+_UNNAMED: int = getattr(os, "O_TMPFILE", 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from yarl import URL
 
-from .._aio import Job, batches, in_order, run_bounded
+from .._aio import Errand, Job, batches, in_order, run_bounded
 from .._core.config import TransferConfig
 from .._core.keys import check_key, key_error, tree_prefix
 from .._core.landing import Collisions, landing_path
@@ -29,10 +29,9 @@ from ..errors import (
     StorageError,
 )
 from ..progress import AbstractFileProgress, AbstractRecursiveFileProgress
-from ..protocols import Provider
+from ..protocols import Direct, Provider
 from .bounds import Bounds
 from .disk import (
-    SHORT,
     Disk,
     Existing,
     Growing,
@@ -129,8 +128,7 @@ class _Fetch:
 
     async def _small(self, blob: BlobObject, target: str) -> None:
         body = await self._part(blob, 0, blob.size) if blob.size else b""
-        run = self._disk.run_short if blob.size <= SHORT else self._disk.run
-        await run(target, Partial.write_whole, target, body)
+        await self._disk.run(target, Partial.write_whole, target, body)
 
     async def _large(self, blob: BlobObject, target: str, events: FileEvents | None) -> None:
         version = None if blob.etag is None else f"{blob.bucket.id}\n{blob.key}\n{blob.etag}"
@@ -194,6 +192,11 @@ class _Fetch:
                 key=blob.key,
             )
         return body
+
+
+def _fetch_small(direct: Direct, blob: BlobObject, target: str) -> int:
+    Partial.write_whole(target, direct.fetch(blob))
+    return blob.size
 
 
 def choose_download(provider: Provider, *, update: bool, continue_: bool) -> Choose | None:
@@ -354,7 +357,7 @@ class Download:
 
     async def _jobs(
         self, steps: AsyncGenerator[Step[BlobObject], None], doing: Doing
-    ) -> AsyncGenerator[Job, None]:
+    ) -> AsyncGenerator[Job | Errand, None]:
         self._made.clear()
         bounds = Bounds(self.config)
         fetch = _Fetch(self.disk, self.provider, bounds, self._continue)
@@ -370,7 +373,7 @@ class Download:
 
     async def _job(
         self, step: Step[BlobObject], doing: Doing, fetch: _Fetch, bounds: Bounds
-    ) -> Job | None:
+    ) -> Job | Errand | None:
         path = step.path
         above = path[: path.rfind("/") + 1]
         try:
@@ -386,7 +389,16 @@ class Download:
             return None
         doing.tree.begin(folder)
         work = partial(self._file, step, step.action, doing, fetch, bounds)
-        return partial(doing.run, path, folder, work)
+        job = partial(doing.run, path, folder, work)
+        direct = self.provider.direct if step.action is Action.COPY and not self.verify else None
+        if direct is None or not 0 < step.size <= bounds.small:
+            return job
+        await bounds.take(step.size)
+        await bounds.pace(step.size)
+        target = f"{self._base}/{path}"
+        fetched = self.disk.begin_with_store(target, _fetch_small, direct, step.source, target)
+        fetched.add_done_callback(partial(bounds.give_back, step.size))
+        return Errand(fetched, partial(doing.settled, path, folder, job))
 
     async def _make(self, path: str, doing: Doing) -> Folder:
         folder = doing.tree.enter(path)

@@ -5,12 +5,14 @@ Deciding and doing are apart: a transfer does each step as it is decided, a plan
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from .._aio import Job
 from .._core.plan import Action, Side
-from ..errors import NeuroError
+from ..errors import LocalError, NeuroError
 from .events import Folder, TreeEvents, ask
 from .report import Report
 
@@ -94,6 +96,40 @@ class Doing:
         except NeuroError as error:
             self.fail(path, error)
         self.tree.end(folder)
+
+    def settled(
+        self, path: str, folder: Folder, job: Job, work: asyncio.Future[int | None]
+    ) -> Coroutine[None, None, None] | None:
+        """Note what became of a small file of *folder*, which was begun, in one go of a thread.
+
+        Its size if it has moved. Else the *job*, which is to do it the long way, for it is not
+        so small any more, or the store did not do it at once.
+        """
+        if work.cancelled():
+            return None
+        error = work.exception()
+        if error is None:
+            size = work.result()
+            if size is None:
+                return job()
+            self._moved(path, size)
+        elif isinstance(error, LocalError):
+            self.fail(path, error)
+        elif isinstance(error, NeuroError):
+            return job()
+        else:
+            raise error
+        self.tree.end(folder)
+        return None
+
+    def _moved(self, path: str, size: int) -> None:
+        events = self.tree.file(path)
+        if events is not None:
+            events.start(size)
+            if size:
+                events.step(size)
+            events.complete()
+        self.report.done += 1
 
     def conclude(self) -> None:
         """All is done: leave the folders, raise TransferError if anything failed."""

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
-from .._aio import Job, run_bounded
+from .._aio import Errand, Job, run_bounded
 from .._core.config import TransferConfig
 from .._core.keys import check_key, key_error, tree_prefix
 from .._core.models import BucketEntry
@@ -21,9 +21,9 @@ from ..errors import (
     LocalNotADirectory,
 )
 from ..progress import AbstractFileProgress, AbstractRecursiveFileProgress
-from ..protocols import Provider
+from ..protocols import Direct, Provider
 from .bounds import Bounds
-from .disk import SHORT, Disk, Source, stat_many
+from .disk import Disk, Source, stat_many
 from .events import FileEvents, TreeEvents
 from .parts import send_parts
 from .report import Report
@@ -92,12 +92,8 @@ async def _send(
     events: FileEvents | None,
     bounds: Bounds,
     resume: bool,
-    size: int | None = None,
 ) -> None:
-    if size is not None and size <= min(SHORT, bounds.part_size):
-        source = await disk.run_short(path, Source, path, SHORT)
-    else:
-        source = await disk.run(path, Source, path, bounds.part_size)
+    source = await disk.run(path, Source, path, bounds.part_size)
     acknowledged = events.step if events is not None else _unheard
     try:
         if events is not None:
@@ -125,6 +121,26 @@ async def _send(
         source.abandon()
     if events is not None:
         events.complete()
+
+
+def _put_small(direct: Direct, path: str, key: str, most: int, expected: Side | None) -> int | None:
+    """How many bytes were sent; None, and nothing was, if there are more than *most*.
+
+    LocalFileChanged if the file is not as *expected*.
+    """
+    source = Source(path, most)
+    if expected not in (None, source.side):
+        source.abandon()
+        raise _changed(path)
+    if source.body is None:
+        source.abandon()
+        return None
+    direct.put(key, source.body)
+    return source.size
+
+
+def _changed(path: str) -> LocalFileChanged:
+    return LocalFileChanged(f"the file changed since it was planned: {path!r}")
 
 
 def _unheard(_: int) -> None:
@@ -256,7 +272,7 @@ class Upload:
 
     async def _jobs(
         self, steps: AsyncGenerator[Step[Found], None], doing: Doing, exact: bool
-    ) -> AsyncGenerator[Job, None]:
+    ) -> AsyncGenerator[Job | Errand, None]:
         bounds = Bounds(self.config)
         async with aclosing(steps):
             async for step in steps:
@@ -279,21 +295,31 @@ class Upload:
                     work = partial(self.provider.put, key, b"")
                 else:
                     work = partial(self._file, found, key, doing, bounds, exact)
-                yield partial(doing.run, path, folder, work)
+                job = partial(doing.run, path, folder, work)
+                direct = None if self.verify else self.provider.direct
+                if direct is None or found.kind is not Kind.FILE or step.size > bounds.small:
+                    yield job
+                    continue
+                await bounds.take(step.size)
+                await bounds.pace(step.size)
+                expected = found.side if exact else None
+                sent = self.disk.begin_with_store(
+                    found.local, _put_small, direct, found.local, key, bounds.small, expected
+                )
+                sent.add_done_callback(partial(bounds.give_back, step.size))
+                yield Errand(sent, partial(doing.settled, path, folder, job))
 
     async def _file(
         self, found: Found, key: str, doing: Doing, bounds: Bounds, exact: bool
     ) -> None:
         if exact and (await self.changed([found])):
-            raise LocalFileChanged(f"the file changed since it was planned: {found.local!r}")
+            raise _changed(found.local)
         assert found.side is not None
         events = doing.tree.file(found.path)
         told = Held.back(events) if self.verify else events
         size = found.side.size
         async with bounds.memory(size):
-            await _send(
-                self.disk, self.provider, found.local, key, told, bounds, self._resume, size
-            )
+            await _send(self.disk, self.provider, found.local, key, told, bounds, self._resume)
         if self.verify:
             await verify_upload(self.disk, self.provider, found.local, found.side, key)
             if events is not None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat as modes
-from collections.abc import AsyncGenerator
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator
 from collections.abc import Set as AbstractSet
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 from enum import Enum
+from itertools import islice
 from pathlib import Path
 
 from .._core.ignore import IgnoreRules, parse_ignore
@@ -19,6 +22,8 @@ from .events import ask
 from .steps import LEFT_OUT, Filter
 
 __all__ = ["Found", "Kind", "read_ignore_files", "rules_above", "walk"]
+
+_AHEAD = 2
 
 
 class Kind(Enum):
@@ -51,6 +56,10 @@ class _Child:
     identity: tuple[int, int] | None = None
     error: LocalError | None = None
 
+    @property
+    def is_folder(self) -> bool:
+        return self.name.endswith("/")
+
 
 @dataclass(frozen=True, slots=True)
 class _Scan:
@@ -77,8 +86,8 @@ async def walk(
     rules = await rules_above(disk, root, names)
     identity = await disk.run(root, _identity, str(root))
     walker = _Walker(disk, filter_, names, tell_left_out)
-    async with aclosing(walker.folder("", str(root), rules, (identity,))) as below:
-        async for found in below:
+    async with aclosing(walker.tree(str(root), rules, identity)) as tree:
+        async for found in tree:
             yield found
 
 
@@ -101,11 +110,24 @@ class _Walker:
         self._ignore_names = ignore_names
         self._tell_left_out = tell_left_out
 
-    async def folder(
-        self, path: str, local: str, rules: IgnoreRules, above: tuple[tuple[int, int], ...]
+    def tree(
+        self, root: str, rules: IgnoreRules, identity: tuple[int, int]
+    ) -> AsyncGenerator[Found, None]:
+        return self._folder("", root, rules, (identity,), self._scan(root))
+
+    def _scan(self, local: str) -> asyncio.Future[_Scan]:
+        return self._disk.begin(local, _scan, local, self._ignore_names)
+
+    async def _folder(
+        self,
+        path: str,
+        local: str,
+        rules: IgnoreRules,
+        above: tuple[tuple[int, int], ...],
+        scanning: asyncio.Future[_Scan],
     ) -> AsyncGenerator[Found, None]:
         try:
-            scan = await self._disk.run(local, _scan, local, self._ignore_names)
+            scan = await scanning
         except LocalError as error:
             if path == "":
                 raise
@@ -115,30 +137,74 @@ class _Walker:
         for data in scan.ignore_files:
             rules = rules.extended(base, parse_ignore(data))
         yield Found(Kind.FOLDER if scan.children else Kind.EMPTY_FOLDER, path, local)
-        for child in scan.children:
-            name = path + child.name
-            is_dir = child.name.endswith("/")
-            reason = ""
-            if rules.ignores(f"{base.rstrip('/')}/{child.name.rstrip('/')}", is_dir=is_dir):
-                reason = "left out by an ignore file"
-            elif self._filter is not None and not await ask(self._filter, name):
-                reason = LEFT_OUT
-            if reason:
-                if self._tell_left_out:
-                    yield Found(Kind.LEFT_OUT, name, child.local, side=child.side, reason=reason)
-                continue
-            if child.error is not None:
-                yield Found(Kind.PROBLEM, name, child.local, error=child.error)
-            elif not is_dir:
-                yield Found(Kind.FILE, name, child.local, side=child.side)
-            elif child.identity is None or child.identity in above:
-                loop = LocalError(f"a link that leads back to a folder it lies in: {child.local!r}")
-                yield Found(Kind.PROBLEM, name, child.local, error=loop)
-            else:
-                identities = (*above, child.identity)
-                async with aclosing(self.folder(name, child.local, rules, identities)) as below:
-                    async for found in below:
-                        yield found
+        folders = (c.local for c in scan.children if c.is_folder and not _ignored(c, base, rules))
+        with closing(_Ahead(self._scan, folders)) as ahead:
+            for child in scan.children:
+                name = path + child.name
+                reason = await self._left_out(name, child, base, rules)
+                if reason:
+                    if self._tell_left_out:
+                        yield Found(Kind.LEFT_OUT, name, child.local, child.side, reason=reason)
+                elif child.error is not None:
+                    yield Found(Kind.PROBLEM, name, child.local, error=child.error)
+                elif not child.is_folder:
+                    yield Found(Kind.FILE, name, child.local, child.side)
+                elif child.identity is None or child.identity in above:
+                    reason = f"a link that leads back to a folder it lies in: {child.local!r}"
+                    yield Found(Kind.PROBLEM, name, child.local, error=LocalError(reason))
+                else:
+                    identities, scanning = (*above, child.identity), ahead.of(child.local)
+                    below = self._folder(name, child.local, rules, identities, scanning)
+                    async with aclosing(below):
+                        async for found in below:
+                            yield found
+
+    async def _left_out(self, name: str, child: _Child, base: str, rules: IgnoreRules) -> str:
+        if _ignored(child, base, rules):
+            return "left out by an ignore file"
+        if self._filter is not None and not await ask(self._filter, name):
+            return LEFT_OUT
+        return ""
+
+
+class _Ahead:
+    """Scans of *folders*, begun before their turn, so that nothing waits for a slow disk."""
+
+    def __init__(
+        self, scan: Callable[[str], asyncio.Future[_Scan]], folders: Iterator[str]
+    ) -> None:
+        self._scan = scan
+        self._folders = folders
+        self._begun: deque[tuple[str, asyncio.Future[_Scan]]] = deque()
+        self._begin()
+
+    def _begin(self) -> None:
+        for local in islice(self._folders, _AHEAD - len(self._begun)):
+            self._begun.append((local, self._scan(local)))
+
+    def of(self, local: str) -> asyncio.Future[_Scan]:
+        """The scan of the folder *local*, whose turn it is, and none of those before it is."""
+        while True:
+            name, scanning = self._begun.popleft()
+            self._begin()
+            if name == local:
+                return scanning
+            _forget(scanning)
+
+    def close(self) -> None:
+        """Nobody asks for more."""
+        for _, scanning in self._begun:
+            _forget(scanning)
+
+
+def _forget(scanning: asyncio.Future[_Scan]) -> None:
+    scanning.cancel()
+    scanning.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+def _ignored(child: _Child, base: str, rules: IgnoreRules) -> bool:
+    path = f"{base.rstrip('/')}/{child.name.rstrip('/')}"
+    return rules.ignores(path, is_dir=child.is_folder)
 
 
 def _scan(local: str, ignore_names: list[str]) -> _Scan:

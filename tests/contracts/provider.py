@@ -12,8 +12,8 @@ import pytest
 
 from neuro_sdk import BlobChanged, BlobCommonPrefix, BlobNotFound, BlobObject, KeyConflict
 from neuro_sdk._core.keys import key_problem
-from neuro_sdk.errors import InvalidKey
-from neuro_sdk.protocols import Provider
+from neuro_sdk.errors import InvalidKey, NeuroError
+from neuro_sdk.protocols import Direct, Provider
 
 from .stores import Store, needs
 
@@ -139,6 +139,13 @@ def check_order(keys: Sequence[str]) -> None:
             assert folder in last or folder not in seen, f"{folder} comes in two runs"
         seen.update(folders)
         last = folders
+
+
+def direct_of(provider: Provider) -> Direct:
+    """What threads may use; the test is skipped where there is no such thing."""
+    if provider.direct is None:
+        pytest.skip(f"{provider.bucket.provider}: nothing of it is for threads")
+    return provider.direct
 
 
 class ProviderContract:
@@ -527,6 +534,33 @@ class ProviderContract:
                 await asyncio.sleep(0.002)
         assert ended["cancelled"] > 0
         assert await keys_of(provider) == ["key"]
+
+    # For threads
+
+    @pytest.mark.parametrize("size", [0, 1, 4096, 262_144])
+    async def test_direct_calls_are_the_same_calls(self, provider: Provider, size: int) -> None:
+        direct = direct_of(provider)
+        body = random.Random(size).randbytes(size)
+        await asyncio.to_thread(direct.put, "a b/%20/\u00e9", body)
+        assert await read(provider, "a b/%20/\u00e9") == body
+        known = await provider.head("a b/%20/\u00e9")
+        if size:
+            assert await asyncio.to_thread(direct.fetch, known) == body
+
+    async def test_direct_calls_fail_with_the_same_errors(self, provider: Provider) -> None:
+        direct = direct_of(provider)
+        await provider.put("key", b"a" * 20)
+        for other in (b"b" * 30, b"b" * 10, b"b" * 20):
+            known = await provider.head("key")
+            await provider.put("key", other)
+            with pytest.raises((BlobChanged, BlobNotFound)):
+                await asyncio.to_thread(direct.fetch, known)
+        known = await provider.head("key")
+        await provider.delete("key")
+        with pytest.raises((BlobChanged, BlobNotFound)) as caught:
+            await asyncio.to_thread(direct.fetch, known)
+        assert isinstance(caught.value, NeuroError)
+        assert (caught.value.key, caught.value.bucket) == ("key", provider.bucket.name)
 
     # One version
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from functools import partial
+from typing import Any
 
 import pytest
 
 from neuro_sdk import ConfigError, TransferConfig
-from neuro_sdk._aio import Job, in_order, run_bounded
+from neuro_sdk._aio import Errand, Job, in_order, run_bounded
 from neuro_sdk._transfer.bounds import Bounds
 
 MIB = 1 << 20
@@ -153,3 +154,100 @@ async def test_a_job_is_asked_for_when_there_is_room() -> None:
 
     await run_bounded(3, jobs())
     assert done == 50
+
+
+class TestErrands:
+    """Jobs that others do, beside those that are tasks."""
+
+    async def test_they_count_as_tasks_do_and_may_leave_something_to_do(self) -> None:
+        under_way = peak = rest = 0
+
+        async def more() -> None:
+            nonlocal rest
+            await asyncio.sleep(0.001)
+            rest += 1
+
+        def settled(number: int, work: asyncio.Future[Any]) -> Coroutine[Any, Any, None] | None:
+            nonlocal under_way
+            under_way -= 1
+            assert work.result() == number
+            return more() if number % 3 == 0 else None
+
+        async def job() -> None:
+            nonlocal under_way
+            await asyncio.sleep(0)
+            under_way -= 1
+
+        async def jobs() -> AsyncGenerator[Job | Errand, None]:
+            nonlocal under_way, peak
+            loop = asyncio.get_running_loop()
+            for number in range(60):
+                under_way += 1
+                peak = max(peak, under_way)
+                if number % 2:
+                    yield job
+                    continue
+                work = loop.create_future()
+                loop.call_later(0.001, work.set_result, number)
+                yield Errand(work, partial(settled, number))
+
+        await run_bounded(4, jobs())
+        assert (under_way, rest) == (0, 10)
+        assert peak <= 4
+
+    @pytest.mark.parametrize("where", ["settle", "task", "jobs", "outside"])
+    async def test_what_fails_ends_the_others_and_each_is_settled_once(self, where: str) -> None:
+        ends: list[str] = []
+
+        def settled(work: asyncio.Future[Any]) -> None:
+            ends.append("cancelled" if work.cancelled() else "done")
+            if where == "settle" and not work.cancelled():
+                raise ZeroDivisionError
+
+        async def fail() -> None:
+            raise ZeroDivisionError
+
+        async def jobs() -> AsyncGenerator[Job | Errand, None]:
+            loop = asyncio.get_running_loop()
+            works = [loop.create_future() for _ in range(3)]
+            for work in works:
+                yield Errand(work, settled)
+            if where == "settle":
+                works[0].set_result(None)
+            elif where == "task":
+                yield fail
+            elif where == "jobs":
+                raise ZeroDivisionError
+            else:
+                asyncio.get_running_loop().call_soon(call.cancel)
+
+        call = asyncio.create_task(run_bounded(8, jobs()))
+        expected = asyncio.CancelledError if where == "outside" else ZeroDivisionError
+        with pytest.raises(expected):
+            await call
+        assert sorted(ends) == ["cancelled"] * (2 if where == "settle" else 3) + ["done"] * (
+            where == "settle"
+        )
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    async def test_a_cancelled_call_waits_for_what_cannot_be_cancelled(self) -> None:
+        class Stubborn(asyncio.Future[None]):
+            def cancel(self, msg: object = None) -> bool:
+                del msg
+                return False
+
+        work, settled = Stubborn(), list[bool]()
+
+        async def jobs() -> AsyncGenerator[Job | Errand, None]:
+            yield Errand(work, lambda work: settled.append(work.done()))
+
+        call = asyncio.create_task(run_bounded(2, jobs()))
+        await asyncio.sleep(0.01)
+        for _ in range(3):
+            call.cancel()
+            await asyncio.sleep(0.01)
+        assert not call.done()
+        work.set_result(None)
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert settled == [True]
