@@ -71,6 +71,12 @@ class Direct(Protocol):
     def fetch(self, known: BlobObject) -> bytes:
         """All of the blob; BlobChanged if it is of another version."""
 
+    def get(self, key: str, most: int) -> bytes | None:
+        """All of a blob that nobody has looked at, or None if it may be more than *most* bytes.
+
+        BlobNotFound is the last word of the store.
+        """
+
 
 class Provider(Protocol):
     """The bytes of one bucket.

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["Part", "PartLimits", "file_parts", "growing_size"]
+__all__ = ["SMALL", "Part", "PartLimits", "file_parts", "growing_size"]
+
+SMALL = 256 << 10
+"""Bytes of a body that goes from one end to the other in one go of a thread."""
 
 _MIB = 1 << 20
 _STEPS = 8

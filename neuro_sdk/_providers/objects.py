@@ -6,7 +6,15 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
 from datetime import timedelta
 
@@ -14,6 +22,7 @@ from .._aio import batches
 from .._core.config import TransferConfig
 from .._core.keys import KeyRules, listable_prefix
 from .._core.models import BlobCommonPrefix, BlobObject, Bucket, BucketEntry
+from .._core.parts import SMALL
 from .._multipart import send_stream
 from ..errors import (
     BlobChanged,
@@ -161,6 +170,8 @@ class ObjectProvider:
     ) -> AsyncGenerator[bytes, None]:
         if known is None:
             known = await self.head(key)
+        if self._direct is not None:
+            self._direct.small = known.size <= SMALL
         end = known.size if length is None else min(known.size, offset + length)
         if offset >= end or key.endswith("/"):
             return
@@ -262,29 +273,42 @@ class ObjectProvider:
 
 
 class _Direct:
+    """Calls for threads; ``small`` says that the blob fetched last was."""
+
     def __init__(self, engine: Engine, slow: Callable[[], None]) -> None:
         self._engine = engine
         self._slow = slow
+        self.small = True
 
     def put(self, key: str, body: bytes) -> None:
-        try:
+        with self._timed():
             self._engine.write_now(key, body, key)
-        except StorageTimeout:
-            self._slow()
-            raise
 
     def fetch(self, known: BlobObject) -> bytes:
         pinned = {} if known.etag is None else {"if_match": known.etag}
-        try:
+        with self._timed():
             body = self._engine.read_now(known.key, known.key, **pinned)
-        except StorageTimeout:
-            self._slow()
-            raise
         if len(body) != known.size:
             raise BlobChanged(
                 "the blob was replaced while it was read", bucket=self._engine.bucket, key=known.key
             )
         return body
+
+    def get(self, key: str, most: int) -> bytes | None:
+        if not self.small:  # what would be read of a large one is read for nothing
+            return None
+        with self._timed():
+            body = self._engine.read_small_now(key, key, most)
+        self.small = body is not None
+        return body
+
+    @contextlib.contextmanager
+    def _timed(self) -> Iterator[None]:
+        try:
+            yield
+        except StorageTimeout:
+            self._slow()
+            raise
 
 
 async def _chained(first: Sequence[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -250,6 +250,21 @@ class Engine:
         data: bytes = self._call_now(key, lambda: self._blocking.read(path, **options))
         return data
 
+    def read_small_now(self, path: str, key: str, most: int) -> bytes | None:
+        """All of *path* with one request, blocking; None if it is more than *most* bytes."""
+
+        def read() -> bytes | None:
+            with self._blocking.open(path, "rb") as file:
+                pieces, size = [], 0
+                while piece := file.read(most + 1 - size):
+                    pieces.append(piece)
+                    size += len(piece)
+                    if size > most:
+                        return None
+                return b"".join(pieces)
+
+        return self._call_now(key, read)
+
     def _call_now(self, key: str, operation: Callable[[], T]) -> T:
         check_process()
         try:

@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from .._core.config import TransferConfig
+from .._core.parts import SMALL
 
 __all__ = ["Bounds"]
-
-_SMALL = 256 << 10
 
 
 class Bounds:
@@ -26,7 +25,7 @@ class Bounds:
         self._bandwidth = config.bandwidth
         self._clear_at = 0.0
         self.part_size = config.part_size
-        self.small = min(_SMALL, config.part_size)
+        self.small = min(SMALL, config.part_size)
         self.window = max(1, min(config.window, config.memory // config.part_size))
 
     @asynccontextmanager

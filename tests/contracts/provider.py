@@ -547,6 +547,33 @@ class ProviderContract:
         if size:
             assert await asyncio.to_thread(direct.fetch, known) == body
 
+    @pytest.mark.parametrize("size", [0, 1, 4096, 20_000])
+    async def test_direct_get_of_what_nobody_has_looked_at(
+        self, provider: Provider, size: int
+    ) -> None:
+        direct = direct_of(provider)
+        body = random.Random(size).randbytes(size)
+        await provider.put("a/b c", body)
+        assert await asyncio.to_thread(direct.get, "a/b c", 20_000) == body
+        for missing in ("a", "a/b", "a/b c/d", "nothing"):
+            with pytest.raises(BlobNotFound) as caught:
+                await asyncio.to_thread(direct.get, missing, 20_000)
+            assert (caught.value.key, caught.value.bucket) == (missing, provider.bucket.name)
+
+    async def test_direct_get_leaves_large_ones_until_a_small_one_was_seen(
+        self, provider: Provider
+    ) -> None:
+        direct = direct_of(provider)
+        await provider.put("small", b"x" * 20_000)
+        await provider.put("large", b"x" * 1_000_000)
+        get = direct.get
+        assert await asyncio.to_thread(get, "large", 20_000) is None
+        assert await asyncio.to_thread(get, "small", 20_000) is None
+        assert await read(provider, "large") == b"x" * 1_000_000
+        assert await asyncio.to_thread(get, "small", 20_000) is None
+        assert await read(provider, "small") == b"x" * 20_000
+        assert await asyncio.to_thread(get, "small", 20_000) == b"x" * 20_000
+
     async def test_direct_calls_fail_with_the_same_errors(self, provider: Provider) -> None:
         direct = direct_of(provider)
         await provider.put("key", b"a" * 20)

@@ -100,10 +100,35 @@ class TestBudgets:
         assert watched.counts() == {"HEAD": 1}
         watched.seen.clear()
         assert b"".join([piece async for piece in box.fetch_blob("a/b c?#%")]) == b"small"
-        assert watched.counts() == {"HEAD": 1, "GET": 1}
+        assert watched.counts() == {"GET": 1}
+        watched.seen.clear()
+        with pytest.raises(BlobNotFound):
+            await _all(box.fetch_blob("nothing"))
+        assert watched.counts() == {"GET": 1}
         watched.seen.clear()
         await box.delete_blob("a")
         assert watched.counts() == {"DELETE": 1}
+
+    async def test_a_large_blob_is_looked_at_and_from_then_on_first(
+        self, box: BucketHandle, watched: FaultyProxy
+    ) -> None:
+        body = os.urandom(4 << 20)
+        await box.put_blob("large", body)
+        for counts in ({"GET": 2, "HEAD": 1}, {"GET": 1, "HEAD": 1}):
+            watched.seen.clear()
+            assert b"".join(await _all(box.fetch_blob("large"))) == body
+            assert watched.counts() == counts
+
+    async def test_a_cancelled_fetch_does_not_wait_for_a_store_that_stalls(
+        self, box: BucketHandle, watched: FaultyProxy
+    ) -> None:
+        await box.put_blob("a", b"small")
+        watched.faults = Faults(stall_after=0, applies=lambda seen: seen.method == "GET")
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await _all(box.fetch_blob("a"))
+        assert time.monotonic() - began < 3
 
     async def test_cold_head_costs_three_at_most(
         self, client: Client, box: BucketHandle, watched: FaultyProxy
@@ -128,6 +153,7 @@ class TestBudgets:
         watched.seen.clear()
         await box.upload_dir(source, "tree", update=True)
         assert len(watched.seen) <= 5, watched.counts()
+        await asyncio.sleep(1.1)  # a file as old as a blob, by times in whole seconds, is no newer
         watched.seen.clear()
         await box.download_dir("tree", tmp_path / "copy")
         assert watched.count("GET", kind="GET") == 1000

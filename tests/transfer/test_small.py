@@ -65,6 +65,9 @@ class Hands:
         finally:
             self.at_once -= 1
 
+    def get(self, key: str, most: int) -> bytes | None:
+        raise NotImplementedError
+
     def fetch(self, known: BlobObject) -> bytes:
         self._enter(known.key)
         try:
