@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from functools import partial
 
-from .._aio import batches
+from .._aio import Job, batches, run_bounded
 from .._core.keys import check_key, key_error, tree_prefix
 from .._core.models import BlobObject
 from .._core.plan import Action
@@ -19,6 +20,7 @@ from .steps import Step
 __all__ = ["Removal", "is_directory", "remove", "remove_batch"]
 
 _BATCH = 1000
+_BATCHES = 4  # at once, while the listing goes on
 
 
 async def is_directory(provider: Provider, key: str) -> bool:
@@ -94,6 +96,15 @@ class Removal:
     ) -> None:
         """Do the *steps*; raise TransferError if any of them failed."""
         report = Report("removed", self.name)
+        await run_bounded(_BATCHES, self._jobs(steps, report, progress))
+        report.conclude()
+
+    async def _jobs(
+        self,
+        steps: AsyncGenerator[Step[BlobObject], None],
+        report: Report,
+        progress: AbstractDeleteProgress | None,
+    ) -> AsyncGenerator[Job, None]:
         async with aclosing(steps), aclosing(batches(steps, _BATCH)) as groups:
             async for batch in groups:
                 for step in batch:
@@ -101,8 +112,7 @@ class Removal:
                         report.note(step.path, step.error)
                 keys = [step.path for step in batch if step.error is None]
                 if keys:
-                    await remove_batch(self.provider, keys, report, progress)
-        report.conclude()
+                    yield partial(remove_batch, self.provider, keys, report, progress)
 
 
 async def remove_batch(
