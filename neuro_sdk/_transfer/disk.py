@@ -64,6 +64,7 @@ class Disk:
     def __init__(self, threads: int, wires: int = 1) -> None:
         self._threads = Threads(threads, "neuro-sdk-disk")
         self._wires = Threads(wires, "neuro-sdk-wire")
+        self._reader = Threads(1, "neuro-sdk-reader")
 
     async def run(
         self, path: str | os.PathLike[str], function: Callable[..., T], *args: object
@@ -82,6 +83,16 @@ class Disk:
                     await to_its_end(self._threads.start(result.abandon))
             raise
 
+    async def read_part(self, source: Source, offset: int, length: int) -> bytes:
+        """``Source.read_at`` of much, one after another and always in the same thread.
+
+        The C library keeps what a thread has freed for that thread. With many of them, each
+        would keep a few parts.
+        """
+        return await self._reader.start(
+            partial(_explained, source.path, source.read_at, offset, length)
+        )
+
     def begin(
         self, path: str | os.PathLike[str], function: Callable[..., T], *args: object
     ) -> asyncio.Future[T]:
@@ -98,6 +109,7 @@ class Disk:
         """Let the threads end once their work is done."""
         self._threads.close()
         self._wires.close()
+        self._reader.close()
 
 
 def _explained(path: str | os.PathLike[str], function: Callable[..., T], *args: object) -> T:

@@ -108,7 +108,7 @@ class _Sending:
 
     async def _send(self, upload: Upload, part: Part, record: UploadRecord | None) -> None:
         path = self._source.path
-        body = await self._disk.run(path, self._source.read_at, part.offset, part.length)
+        body = await self._disk.read_part(self._source, part.offset, part.length)
         known = upload.tags.get(part.number)
         if known is None or not self._store.holds(known, [body]):
             await self._bounds.pace(part.length)

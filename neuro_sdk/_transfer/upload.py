@@ -154,7 +154,7 @@ async def _pieces(
     done = 0
     while done < source.size:
         length = min(bounds.part_size, source.size - done)
-        piece = await disk.run(source.path, source.read_at, done, length)
+        piece = await disk.read_part(source, done, length)
         await bounds.pace(length)
         yield piece
         done += length
