@@ -1,0 +1,228 @@
+"""Kills, cuts and cancels at random moments, before a real store.
+
+Each round ends in one of two ways: all of it is there, or each blob and file is the old or the
+new one, whole. ``NEURO_SDK_FAULT_ROUNDS`` says how many rounds each kind takes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+import neuro_sdk
+from neuro_sdk import Bucket, Client, NeuroError
+from neuro_sdk._platform.seaweedfs import SeaweedFSServer
+
+from ..servers.proxy import Faults, FaultyProxy, Seen
+from ..servers.s3 import s3_client
+from .scripts import trees, work
+from .scripts.processes import ask, start
+from .scripts.verbs import URI, run
+
+ROUNDS = int(os.environ.get("NEURO_SDK_FAULT_ROUNDS", "3"))
+HUGE = 11 << 20  # three parts
+
+
+def tree(version: int) -> dict[str, bytes]:
+    """Small files, some that are fetched in parts, and one that is sent in parts too."""
+    chance = random.Random(f"huge {version}")
+    huge = chance.randbytes(1 << 16) * (HUGE >> 16) + chance.randbytes(chance.randrange(9000))
+    small = {f"many/{n % 3}/{n}": b"%d of %d" % (n, version) * (n + 1) for n in range(60)}
+    return trees.tree(version) | small | {"huge": huge}
+
+
+class Field:
+    """A bucket behind a proxy, opened by an import in *home*, and the store behind it."""
+
+    def __init__(self, home: Path, proxy: FaultyProxy, s3: Any, name: str) -> None:
+        self.home = home
+        self.proxy = proxy
+        self._s3 = s3
+        self._name = name
+        self.hits = 0  # answers that were refused, lost or cut
+
+    async def uploads(self) -> list[dict[str, str]]:
+        """What has been begun in parts and is neither finished nor aborted."""
+        answer = await self._s3.list_multipart_uploads(Bucket=self._name)
+        return list(answer.get("Uploads", ()))
+
+    async def forget(self, uploads: list[dict[str, str]]) -> None:
+        for upload in uploads:
+            await self._s3.abort_multipart_upload(
+                Bucket=self._name, Key=upload["Key"], UploadId=upload["UploadId"]
+            )
+
+    async def blobs(self, client: Client) -> dict[str, bytes]:
+        found = {}
+        async for entry in client.buckets.list_blobs(f"{URI}/", recursive=True, limit=None):
+            pieces = [piece async for piece in client.buckets.fetch_blob("photos", entry.key)]
+            found[entry.key.removeprefix("tree/")] = b"".join(pieces)
+        return found
+
+
+@pytest.fixture
+async def field(
+    tmp_path: Path, seaweedfs: SeaweedFSServer, proxy: Callable[[str], FaultyProxy]
+) -> AsyncIterator[Field]:
+    watched, name, home = proxy(seaweedfs.endpoint), f"faults-{os.urandom(6).hex()}", tmp_path / "h"
+    keys = (seaweedfs.access_key, seaweedfs.secret_key)
+    async with s3_client(seaweedfs.endpoint, *keys) as s3:
+        await s3.create_bucket(Bucket=name)
+        credentials = {
+            "endpoint_url": watched.endpoint,
+            "access_key_id": keys[0],
+            "secret_access_key": keys[1],
+        }
+        async with neuro_sdk.local(home) as client:
+            await client.buckets.import_external(
+                Bucket.Provider.SEAWEEDFS, name, credentials, name="photos"
+            )
+        yield Field(home, watched, s3, name)
+        async with neuro_sdk.local(home) as client:
+            await client.buckets.blob_rm("blob:photos", recursive=True)
+        await s3.delete_bucket(Bucket=name)
+
+
+class Break(Protocol):
+    """Runs a transfer and breaks it; True if it came to its end all the same."""
+
+    async def __call__(
+        self, field: Field, verb: str, folder: Path, chance: random.Random, span: float
+    ) -> bool: ...
+
+
+async def cancel(field: Field, verb: str, folder: Path, chance: random.Random, span: float) -> bool:
+    async with neuro_sdk.local(field.home, transfer=trees.STEPS) as client:
+        task = asyncio.create_task(run(client, verb, folder, lambda _: None))
+        await asyncio.sleep(chance.uniform(0, span))
+        task.cancel()
+        began = time.monotonic()
+        with suppress(asyncio.CancelledError):
+            await task
+        assert time.monotonic() - began < 5
+        return not task.cancelled()
+
+
+async def kill(field: Field, verb: str, folder: Path, chance: random.Random, span: float) -> bool:
+    sign = signal.SIGKILL if chance.random() < 0.7 else signal.SIGINT
+
+    def attempt() -> bool:
+        process, connection = start(work.transfer, verb, field.home, folder)
+        try:
+            assert ask(connection) == "begun"
+            if chance.random() < 0.8:
+                assert ask(connection) == "first step"
+            process.join(chance.uniform(0, span))
+            if process.pid is not None and process.exitcode is None:
+                os.kill(process.pid, sign)
+            process.join(30)
+        finally:
+            process.kill()
+            process.join()
+        return process.exitcode == 0
+
+    return await asyncio.to_thread(attempt)
+
+
+async def cut(field: Field, verb: str, folder: Path, chance: random.Random, span: float) -> bool:
+    del span
+
+    def applies(seen: Seen) -> bool:
+        # An upload that was begun without an answer is known to nobody here.
+        return seen.kind != "POST uploads" and chance.random() < 0.4
+
+    times = chance.choice([3, 30, 100])
+    field.proxy.faults = chance.choice(
+        [
+            Faults(cut_after=chance.randrange(60_000), times=times),
+            Faults(lose=True, times=times),
+            Faults(refuse=chance.choice([0.3, 1.0]), times=times),
+        ]
+    )
+    field.proxy.faults.applies = applies
+    try:
+        async with neuro_sdk.local(field.home, transfer=trees.STEPS) as client:
+            await run(client, verb, folder, lambda _: None)
+    except NeuroError:
+        return False
+    finally:
+        assert field.proxy.faults.times is not None
+        field.hits += times - field.proxy.faults.times
+        field.proxy.faults = Faults()
+    return True
+
+
+KINDS: Mapping[str, Break] = {"cancel": cancel, "kill": kill, "cut": cut}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_upload(field: Field, tmp_path: Path, kind: str) -> None:
+    folder, chance, ended = tmp_path / "folder", random.Random(f"up {kind}"), 0
+    async with neuro_sdk.local(field.home) as client:
+        trees.write(folder, tree(0))
+        began = time.monotonic()
+        await run(client, "upload_dir", folder, lambda _: None)
+        span = time.monotonic() - began
+        before = await field.blobs(client)
+        assert before == tree(0)
+        for version in range(1, ROUNDS + 1):
+            files = tree(version)
+            trees.write(folder, files)
+            whole = await KINDS[kind](field, "upload_dir", folder, chance, span)
+            found = await field.blobs(client)
+            trees.changed(found, before, files)
+            if whole:
+                ended += 1
+                span *= 0.8  # the machine was slower when the time was taken
+                assert found == files
+            left = await field.uploads()
+            assert left == [] or (kind == "kill" and [up["Key"] for up in left] == ["tree/huge"])
+            await field.forget(left)
+            before = found
+        await run(client, "upload_dir", folder, lambda _: None)
+        assert await field.blobs(client) == files
+    assert ended < ROUNDS or field.hits, "nothing was broken"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("verb", ["download_dir", "continue_dir"])
+async def test_download(field: Field, tmp_path: Path, kind: str, verb: str) -> None:
+    source, folder = tmp_path / "source", tmp_path / "folder"
+    chance, ended = random.Random(f"down {verb} {kind}"), 0
+    folder.mkdir()
+    async with neuro_sdk.local(field.home) as client:
+        trees.write(source, tree(0))
+        await run(client, "upload_dir", source, lambda _: None)
+        began = time.monotonic()
+        await run(client, "download_dir", folder, lambda _: None)
+        span = time.monotonic() - began
+        before = trees.read(folder)
+        assert before == tree(0)
+        for version in range(1, ROUNDS + 1):
+            files = tree(version)
+            trees.write(source, files)
+            await run(client, "upload_dir", source, lambda _: None)
+            whole = await KINDS[kind](field, verb, folder, chance, span)
+            found = trees.read(folder)
+            trees.changed(found, before, files)
+            if whole:
+                ended += 1
+                span *= 0.8
+                assert found == files
+            left = trees.hidden(folder)
+            assert all(name.endswith((".part", ".version")) for name in left)
+            assert len(left) <= 2 * (len(trees.LARGE) + 1)
+            before = found
+        await run(client, "download_dir", folder, lambda _: None)
+        assert trees.read(folder) == files
+        assert trees.hidden(folder) == []
+    assert ended < ROUNDS or field.hits, "nothing was broken"
