@@ -11,8 +11,9 @@ import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -112,9 +113,9 @@ async def cancel(field: Field, verb: str, folder: Path, chance: random.Random, s
         return not task.cancelled()
 
 
-async def kill(field: Field, verb: str, folder: Path, chance: random.Random, span: float) -> bool:
-    sign = signal.SIGKILL if chance.random() < 0.7 else signal.SIGINT
-
+async def kill(
+    field: Field, verb: str, folder: Path, chance: random.Random, span: float, *, sign: int
+) -> bool:
     def attempt() -> bool:
         process, connection = start(work.transfer, verb, field.home, folder)
         try:
@@ -161,7 +162,9 @@ async def cut(field: Field, verb: str, folder: Path, chance: random.Random, span
     return True
 
 
-KINDS: Mapping[str, Break] = {"cancel": cancel, "kill": kill, "cut": cut}
+SIGNALS = {"kill": signal.SIGKILL, "interrupt": signal.SIGINT}
+KINDS: dict[str, Break] = {"cancel": cancel, "cut": cut}
+KINDS |= {name: partial(kill, sign=sign) for name, sign in SIGNALS.items()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -185,7 +188,8 @@ async def test_upload(field: Field, tmp_path: Path, kind: str) -> None:
                 span *= 0.8  # the machine was slower when the time was taken
                 assert found == files
             left = await field.uploads()
-            assert left == [] or (kind == "kill" and [up["Key"] for up in left] == ["tree/huge"])
+            # Only who is killed cannot abort what was begun; the bucket's rule does so later.
+            assert left == [] or kind == "kill"
             await field.forget(left)
             before = found
         await run(client, "upload_dir", folder, lambda _: None)
