@@ -29,7 +29,7 @@ from .scripts import trees, work
 from .scripts.processes import ask, start
 from .scripts.verbs import URI, run
 
-ROUNDS = int(os.environ.get("NEURO_SDK_FAULT_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("NEURO_SDK_FAULT_ROUNDS", "2"))
 HUGE = 11 << 20  # three parts
 
 
