@@ -11,9 +11,10 @@ import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,7 +50,7 @@ class Field:
         self.proxy = proxy
         self._s3 = s3
         self._name = name
-        self.hits = 0  # answers that were refused, lost or cut
+        self.hits = 0  # answers that were refused, lost or cut, and transfers that were broken off
 
     async def uploads(self) -> list[dict[str, str]]:
         """What has been begun in parts and is neither finished nor aborted."""
@@ -109,7 +110,7 @@ async def cancel(field: Field, verb: str, folder: Path, chance: random.Random, s
         began = time.monotonic()
         with suppress(asyncio.CancelledError):
             await task
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 20
         return not task.cancelled()
 
 
@@ -167,9 +168,18 @@ KINDS: dict[str, Break] = {"cancel": cancel, "cut": cut}
 KINDS |= {name: partial(kill, sign=sign) for name, sign in SIGNALS.items()}
 
 
+def rounds(field: Field) -> Iterator[int]:
+    """As many as are asked for, and more until one has been broken."""
+    for number in count(1):
+        if number > ROUNDS and field.hits:
+            return
+        assert number < ROUNDS + 30, "nothing was broken"
+        yield number
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_upload(field: Field, tmp_path: Path, kind: str) -> None:
-    folder, chance, ended = tmp_path / "folder", random.Random(f"up {kind}"), 0
+    folder, chance = tmp_path / "folder", random.Random(f"up {kind}")
     async with neuro_sdk.local(field.home) as client:
         trees.write(folder, tree(0))
         began = time.monotonic()
@@ -177,16 +187,17 @@ async def test_upload(field: Field, tmp_path: Path, kind: str) -> None:
         span = time.monotonic() - began
         before = await field.blobs(client)
         assert before == tree(0)
-        for version in range(1, ROUNDS + 1):
+        for version in rounds(field):
             files = tree(version)
             trees.write(folder, files)
             whole = await KINDS[kind](field, "upload_dir", folder, chance, span)
             found = await field.blobs(client)
             trees.changed(found, before, files)
             if whole:
-                ended += 1
                 span *= 0.8  # the machine was slower when the time was taken
                 assert found == files
+            else:
+                field.hits += 1
             left = await field.uploads()
             # Only who is killed cannot abort what was begun; the bucket's rule does so later.
             assert left == [] or kind == "kill"
@@ -194,14 +205,13 @@ async def test_upload(field: Field, tmp_path: Path, kind: str) -> None:
             before = found
         await run(client, "upload_dir", folder, lambda _: None)
         assert await field.blobs(client) == files
-    assert ended < ROUNDS or field.hits, "nothing was broken"
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("verb", ["download_dir", "continue_dir"])
 async def test_download(field: Field, tmp_path: Path, kind: str, verb: str) -> None:
     source, folder = tmp_path / "source", tmp_path / "folder"
-    chance, ended = random.Random(f"down {verb} {kind}"), 0
+    chance = random.Random(f"down {verb} {kind}")
     folder.mkdir()
     async with neuro_sdk.local(field.home) as client:
         trees.write(source, tree(0))
@@ -211,7 +221,7 @@ async def test_download(field: Field, tmp_path: Path, kind: str, verb: str) -> N
         span = time.monotonic() - began
         before = trees.read(folder)
         assert before == tree(0)
-        for version in range(1, ROUNDS + 1):
+        for version in rounds(field):
             files = tree(version)
             trees.write(source, files)
             await run(client, "upload_dir", source, lambda _: None)
@@ -219,9 +229,10 @@ async def test_download(field: Field, tmp_path: Path, kind: str, verb: str) -> N
             found = trees.read(folder)
             trees.changed(found, before, files)
             if whole:
-                ended += 1
                 span *= 0.8
                 assert found == files
+            else:
+                field.hits += 1
             left = trees.hidden(folder)
             assert all(name.endswith((".part", ".version")) for name in left)
             assert len(left) <= 2 * (len(trees.LARGE) + 1)
@@ -229,4 +240,3 @@ async def test_download(field: Field, tmp_path: Path, kind: str, verb: str) -> N
         await run(client, "download_dir", folder, lambda _: None)
         assert trees.read(folder) == files
         assert trees.hidden(folder) == []
-    assert ended < ROUNDS or field.hits, "nothing was broken"

@@ -322,12 +322,13 @@ class TestARealStore:
     async def test_a_storm_of_refusals(
         self, behind: Client, watched: FaultyProxy, tmp_path: Path
     ) -> None:
-        root = make_tree(tmp_path / "from", FILES)
+        files = {f"{number}": b"%d" % number for number in range(50)}
+        root = make_tree(tmp_path / "from", files)
         watched.faults = Faults(refuse=0.3)
         await behind.buckets.upload_dir(root, "blob:box/t")
         await behind.buckets.download_dir("blob:box/t", tmp_path / "to")
-        assert read_tree(tmp_path / "to") == FILES
-        assert watched.count("PUT") > 150
+        assert read_tree(tmp_path / "to") == files
+        assert watched.count("PUT") > 50
 
     async def test_a_store_that_stalls_is_asked_with_longer_limits_then(
         self, behind: Client, watched: FaultyProxy, tmp_path: Path
