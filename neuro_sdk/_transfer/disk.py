@@ -71,9 +71,10 @@ class Disk:
     ) -> T:
         """Call *function* in a thread; *path* is what an OSError is about unless it says.
 
-        A cancelled caller waits for the thread: it may be using a file that comes to be closed.
+        A cancelled caller waits for the thread: it may be using a file that comes to be closed,
+        or be what closes it, and then it is called in any case.
         """
-        work = self.begin(path, function, *args)
+        work = self._threads.start(partial(_explained, path, function, *args), surely=True)
         try:
             return await work
         except asyncio.CancelledError:
@@ -96,7 +97,7 @@ class Disk:
     def begin(
         self, path: str | os.PathLike[str], function: Callable[..., T], *args: object
     ) -> asyncio.Future[T]:
-        """As ``run``, but nobody waits for it yet."""
+        """As ``run``, but nobody waits for it yet, and it may be cancelled before it begins."""
         return self._threads.start(partial(_explained, path, function, *args))
 
     def begin_with_store(

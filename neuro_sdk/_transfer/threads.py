@@ -35,13 +35,13 @@ class Threads:
         self._told = False
         self._ticking: asyncio.AbstractEventLoop | None = None
 
-    def start(self, function: Callable[[], T]) -> asyncio.Future[T]:
+    def start(self, function: Callable[[], T], *, surely: bool = False) -> asyncio.Future[T]:
         """Have a thread call *function*; await the answer for what it returns or raises.
 
-        Whoever is cancelled while waiting goes on only when the thread is done with it, unless
-        no thread has begun.
+        Whoever is cancelled while waiting goes on only when the thread is done with it. If none
+        has begun it is not called at all, unless *surely*.
         """
-        work = _Work(self, function)
+        work = _Work(self, function, surely)
         loop = work.get_loop()
         if self._ticking is not loop:
             self._ticking = loop
@@ -119,10 +119,11 @@ class Threads:
 class _Work(asyncio.Future[Any]):
     """What a thread is asked to do; cancelling it has an effect only before it is begun."""
 
-    def __init__(self, threads: Threads, function: Callable[[], Any]) -> None:
+    def __init__(self, threads: Threads, function: Callable[[], Any], surely: bool) -> None:
         super().__init__()
         self._threads = threads
+        self._surely = surely
         self.function = function
 
     def cancel(self, msg: Any | None = None) -> bool:
-        return self._threads.withdraw(self) and super().cancel(msg)
+        return not self._surely and self._threads.withdraw(self) and super().cancel(msg)
