@@ -284,10 +284,14 @@ async def run_bounded(limit: int, jobs: AsyncGenerator[Job | Errand, None]) -> N
             rest = _raising(error)
         if rest is None:
             slots.release()
-        elif ending:
+            return
+        if ending:
             rest.close()
-        else:
+            return
+        try:
             group.create_task(rest).add_done_callback(free)
+        except RuntimeError:  # another job has just failed, and nothing begins any more
+            rest.close()
 
     try:
         async with asyncio.TaskGroup() as group, aclosing(jobs) as source:

@@ -230,6 +230,24 @@ class TestErrands:
         )
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
+    async def test_nothing_begins_between_a_failure_and_the_end(self) -> None:
+        begun: list[int] = []
+
+        async def rest(number: int, next_: asyncio.Future[None], _: asyncio.Future[None]) -> None:
+            begun.append(number)
+            asyncio.get_running_loop().call_soon(next_.set_result, None)
+            raise ZeroDivisionError
+
+        async def jobs() -> AsyncGenerator[Job | Errand, None]:
+            works = [asyncio.get_running_loop().create_future() for _ in range(3)]
+            for number in range(2):
+                yield Errand(works[number], partial(rest, number, works[number + 1]))
+            works[0].set_result(None)
+
+        with pytest.raises(ZeroDivisionError):
+            await run_bounded(8, jobs())
+        assert begun == [0]
+
     async def test_a_cancelled_call_waits_for_what_cannot_be_cancelled(self) -> None:
         class Stubborn(asyncio.Future[None]):
             def cancel(self, msg: object = None) -> bool:
