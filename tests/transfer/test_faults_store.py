@@ -21,14 +21,14 @@ from typing import Any, Protocol
 import pytest
 
 import neuro_sdk
-from neuro_sdk import Bucket, Client, NeuroError
+from neuro_sdk import Bucket, NeuroError
 from neuro_sdk._platform.seaweedfs import SeaweedFSServer
 
 from ..servers.proxy import Faults, FaultyProxy, Seen
 from ..servers.s3 import s3_client
-from .scripts import trees, work
-from .scripts.processes import ask, start
-from .scripts.verbs import URI, run
+from .scripts import trees
+from .scripts.verbs import run
+from .test_process_kill import fetched, killed
 
 ROUNDS = int(os.environ.get("NEURO_SDK_FAULT_ROUNDS", "2"))
 HUGE = 11 << 20  # three parts
@@ -62,13 +62,6 @@ class Field:
             await self._s3.abort_multipart_upload(
                 Bucket=self._name, Key=upload["Key"], UploadId=upload["UploadId"]
             )
-
-    async def blobs(self, client: Client) -> dict[str, bytes]:
-        found = {}
-        async for entry in client.buckets.list_blobs(f"{URI}/", recursive=True, limit=None):
-            pieces = [piece async for piece in client.buckets.fetch_blob("photos", entry.key)]
-            found[entry.key.removeprefix("tree/")] = b"".join(pieces)
-        return found
 
 
 @pytest.fixture
@@ -117,22 +110,11 @@ async def cancel(field: Field, verb: str, folder: Path, chance: random.Random, s
 async def kill(
     field: Field, verb: str, folder: Path, chance: random.Random, span: float, *, sign: int
 ) -> bool:
-    def attempt() -> bool:
-        process, connection = start(work.transfer, verb, field.home, folder)
-        try:
-            assert ask(connection) == "begun"
-            if chance.random() < 0.8:
-                assert ask(connection) == "first step"
-            process.join(chance.uniform(0, span))
-            if process.pid is not None and process.exitcode is None:
-                os.kill(process.pid, sign)
-            process.join(30)
-        finally:
-            process.kill()
-            process.join()
-        return process.exitcode == 0
-
-    return await asyncio.to_thread(attempt)
+    delay, at_once = chance.uniform(0, span), chance.random() < 0.2
+    died = await asyncio.to_thread(
+        killed, verb, field.home, folder, delay, at_once=at_once, sign=sign
+    )
+    return not died
 
 
 async def cut(field: Field, verb: str, folder: Path, chance: random.Random, span: float) -> bool:
@@ -185,13 +167,13 @@ async def test_upload(field: Field, tmp_path: Path, kind: str) -> None:
         began = time.monotonic()
         await run(client, "upload_dir", folder, lambda _: None)
         span = time.monotonic() - began
-        before = await field.blobs(client)
+        before = await fetched(client)
         assert before == tree(0)
         for version in rounds(field):
             files = tree(version)
             trees.write(folder, files)
             whole = await KINDS[kind](field, "upload_dir", folder, chance, span)
-            found = await field.blobs(client)
+            found = await fetched(client)
             trees.changed(found, before, files)
             if whole:
                 span *= 0.8  # the machine was slower when the time was taken
@@ -204,7 +186,7 @@ async def test_upload(field: Field, tmp_path: Path, kind: str) -> None:
             await field.forget(left)
             before = found
         await run(client, "upload_dir", folder, lambda _: None)
-        assert await field.blobs(client) == files
+        assert await fetched(client) == files
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -52,7 +52,15 @@ def bucket_root(home: Path) -> Path:
     return root
 
 
-def killed(verb: str, home: Path, folder: Path, delay: float, *, at_once: bool) -> bool:
+def killed(
+    verb: str,
+    home: Path,
+    folder: Path,
+    delay: float,
+    *,
+    at_once: bool,
+    sign: int = signal.SIGKILL,
+) -> bool:
     """Kill a transfer *delay* seconds after its first step, or after its process has begun.
 
     False if it came to its end before.
@@ -63,6 +71,11 @@ def killed(verb: str, home: Path, folder: Path, delay: float, *, at_once: bool) 
         if not at_once:
             assert ask(connection) == "first step"
         process.join(delay)
+        if process.exitcode is None:
+            assert process.pid is not None
+            with contextlib.suppress(ProcessLookupError):  # it has just come to its end
+                os.kill(process.pid, sign)
+        process.join(30)
     finally:
         process.kill()
         process.join()
