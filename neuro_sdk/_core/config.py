@@ -54,12 +54,13 @@ class ClientConfig:
 class TransferConfig:
     """Bounds of a transfer.
 
-    ``concurrency`` files move at once. A file larger than ``part_size`` bytes moves in parts,
-    ``window`` of them in flight; parts are larger where a store asks for it or takes only so
-    many. The bodies that one call holds take ``memory`` bytes at most, so fewer files move at
-    once when they are large. ``bandwidth`` is how many bytes a second one call moves at most;
-    None means as many as there can be. ``timeout`` is the longest wait for one answer of a
-    store, in seconds; ``retries`` is how often a failed request is repeated.
+    At most ``concurrency`` files move at once; of small ones a third waits for its turn. A file
+    larger than ``part_size`` bytes moves in parts, ``window`` of them in flight; parts are larger
+    where a store asks for it or takes only so many. The bodies that one call holds take
+    ``memory`` bytes at most, so fewer files move at once when they are large. ``bandwidth`` is
+    how many bytes a second one call moves at most; None means as many as there can be.
+    ``timeout`` is the longest wait for one answer of a store, in seconds; ``retries`` is how often
+    a failed request is repeated, though one that is never answered no more than 4 times.
     """
 
     concurrency: int = 96

@@ -64,10 +64,6 @@ class Bounds:
                 self._free -= need
                 turn.set_result(None)
 
-    def give_back(self, size: int, _: object) -> None:
-        """``give`` when something has ended."""
-        self.give(size)
-
     async def pace(self, size: int) -> None:
         """Wait until *size* more bytes may pass; what is waited for has passed already."""
         if self._bandwidth is None:

@@ -19,7 +19,6 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
-from .._aio import to_its_end
 from .._core.plan import Side
 from ..errors import (
     BlobChanged,
@@ -81,7 +80,7 @@ class Disk:
             if not work.cancelled() and work.exception() is None:
                 result = work.result()
                 if isinstance(result, Handle):
-                    await to_its_end(self._threads.start(result.abandon))
+                    await self._threads.start(result.abandon, surely=True)
             raise
 
     async def read_part(self, source: Source, offset: int, length: int) -> bytes:

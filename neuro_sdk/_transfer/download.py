@@ -393,12 +393,11 @@ class Download:
         direct = self.provider.direct if step.action is Action.COPY and not self.verify else None
         if direct is None or not 0 < step.size <= bounds.small:
             return job
-        await bounds.take(step.size)
-        await bounds.pace(step.size)
         target = f"{self._base}/{path}"
-        fetched = self.disk.begin_with_store(target, _fetch_small, direct, step.source, target)
-        fetched.add_done_callback(partial(bounds.give_back, step.size))
-        return Errand(fetched, partial(doing.settled, path, folder, job))
+        args = (direct, step.source, target)
+        return await doing.in_one_go(
+            self.disk, bounds, step, folder, job, target, _fetch_small, *args
+        )
 
     async def _make(self, path: str, doing: Doing) -> Folder:
         folder = doing.tree.enter(path)

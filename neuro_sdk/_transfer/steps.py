@@ -8,11 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
-from .._aio import Job
+from .._aio import Errand, Job
 from .._core.plan import Action, Side
 from ..errors import LocalError, NeuroError
+from .bounds import Bounds
+from .disk import Disk
 from .events import Folder, TreeEvents, ask
 from .report import Report
 
@@ -97,14 +100,31 @@ class Doing:
             self.fail(path, error)
         self.tree.end(folder)
 
-    def settled(
+    async def in_one_go(
+        self,
+        disk: Disk,
+        bounds: Bounds,
+        step: Step[S],
+        folder: Folder,
+        job: Job,
+        local: str,
+        move: Callable[..., int | None],
+        *args: object,
+    ) -> Errand:
+        """Have a thread *move* a small file of *folder*, which was begun; it gives the size.
+
+        The *job* is to do it the long way where *move* gives None, for it is not so small any
+        more, and where the store does not do it at once.
+        """
+        await bounds.take(step.size)
+        await bounds.pace(step.size)
+        work = disk.begin_with_store(local, move, *args)
+        work.add_done_callback(lambda _: bounds.give(step.size))
+        return Errand(work, partial(self._settled, step.path, folder, job))
+
+    def _settled(
         self, path: str, folder: Folder, job: Job, work: asyncio.Future[int | None]
     ) -> Coroutine[None, None, None] | None:
-        """Note what became of a small file of *folder*, which was begun, in one go of a thread.
-
-        Its size if it has moved. Else the *job*, which is to do it the long way, for it is not
-        so small any more, or the store did not do it at once.
-        """
         if work.cancelled():
             return None
         error = work.exception()

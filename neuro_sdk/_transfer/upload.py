@@ -300,14 +300,11 @@ class Upload:
                 if direct is None or found.kind is not Kind.FILE or step.size > bounds.small:
                     yield job
                     continue
-                await bounds.take(step.size)
-                await bounds.pace(step.size)
                 expected = found.side if exact else None
-                sent = self.disk.begin_with_store(
-                    found.local, _put_small, direct, found.local, key, bounds.small, expected
+                args = (direct, found.local, key, bounds.small, expected)
+                yield await doing.in_one_go(
+                    self.disk, bounds, step, folder, job, found.local, _put_small, *args
                 )
-                sent.add_done_callback(partial(bounds.give_back, step.size))
-                yield Errand(sent, partial(doing.settled, path, folder, job))
 
     async def _file(
         self, found: Found, key: str, doing: Doing, bounds: Bounds, exact: bool
