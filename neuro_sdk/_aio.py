@@ -15,6 +15,8 @@ from collections.abc import (
     Coroutine,
     Generator,
     Iterable,
+    Iterator,
+    Sequence,
 )
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
@@ -31,9 +33,13 @@ __all__ = [
     "Job",
     "Lifetime",
     "Opening",
-    "batches",
+    "dropped",
+    "each",
     "in_order",
+    "read_ahead",
     "run_bounded",
+    "singly",
+    "sized",
     "to_its_end",
     "within_lifetime",
 ]
@@ -53,16 +59,35 @@ class AsyncStream(Generic[T]):
     early, as ``async with stream as it: async for x in it``. It can be read once.
     """
 
-    def __init__(self, source: AsyncGenerator[T, None], lifetime: Lifetime) -> None:
-        self._source = source
+    def __init__(self, pages: AsyncGenerator[Sequence[T], None], lifetime: Lifetime) -> None:
+        self._pages = pages
+        self._page: Iterator[T] = iter(())
         self._lifetime = lifetime
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self
 
     async def __anext__(self) -> T:
+        while True:
+            if not self._lifetime.closed:
+                for item in self._page:
+                    return item
+            self._page = iter(await self._next())
+
+    async def _next(self) -> Sequence[T]:
         with self._lifetime.call():
-            return await anext(self._source)
+            return await anext(self._pages)
+
+    async def pages(self) -> AsyncGenerator[Sequence[T], None]:
+        """The same, several at a time as they came: for a great many that is faster."""
+        while True:
+            page = [*self._page]
+            if not page:
+                try:
+                    page = [*await self._next()]
+                except StopAsyncIteration:
+                    return
+            yield page
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,7 +97,8 @@ class AsyncStream(Generic[T]):
 
     async def aclose(self) -> None:
         """Stop; nothing more is read."""
-        await self._source.aclose()
+        self._page = iter(())
+        await self._pages.aclose()
 
 
 class _Living(Protocol):
@@ -204,16 +230,61 @@ def within_lifetime(
     return call
 
 
-async def batches(items: AsyncIterator[T], size: int) -> AsyncGenerator[list[T], None]:
-    """The same items in lists of *size*, the last one shorter."""
-    batch: list[T] = []
-    async for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+async def each(pages: AsyncGenerator[Sequence[T], None]) -> AsyncGenerator[T, None]:
+    """The items of the *pages*."""
+    async with aclosing(pages):
+        async for page in pages:
+            for item in page:
+                yield item
+
+
+async def singly(items: AsyncGenerator[T, None]) -> AsyncGenerator[Sequence[T], None]:
+    """Each of the *items* as a page."""
+    async with aclosing(items):
+        async for item in items:
+            yield [item]
+
+
+async def sized(
+    pages: AsyncGenerator[Sequence[T], None], size: int
+) -> AsyncGenerator[Sequence[T], None]:
+    """The same items in pages of *size*, the last one shorter."""
+    held: Sequence[T] = ()
+    async with aclosing(pages):
+        async for page in pages:
+            held = [*held, *page] if held else page
+            while len(held) >= size:
+                yield held[:size]
+                held = held[size:]
+    if held:
+        yield held
+
+
+async def dropped(coming: asyncio.Future[Any]) -> None:
+    """Nobody wants any more what is *coming*."""
+    coming.cancel()
+    await to_its_end(asyncio.wait([coming]))
+    if not coming.cancelled():
+        coming.exception()
+
+
+async def read_ahead(
+    pages: AsyncGenerator[Sequence[T], None], wanted: bool = True
+) -> AsyncGenerator[Sequence[T], None]:
+    """The same *pages*; where that is *wanted*, the next one is on its way while one is used."""
+    async with aclosing(pages):
+        if not wanted:
+            async for page in pages:
+                yield page
+            return
+        coming = asyncio.ensure_future(anext(pages, None))
+        try:
+            while (this := await coming) is not None:
+                coming = asyncio.ensure_future(anext(pages, None))
+                await asyncio.sleep(0)  # it begins before the page is used
+                yield this
+        finally:
+            await dropped(coming)
 
 
 async def in_order(

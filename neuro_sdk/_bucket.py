@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from yarl import URL
 
-from ._aio import AsyncStream, Lifetime, within_lifetime
+from ._aio import AsyncStream, Lifetime, singly, within_lifetime
 from ._bucket_files import callback_errors
 from ._bucket_plans import BucketPlans
 from ._core.glob import compile_glob
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["BucketHandle", "ListingTruncated"]
 
 _GATHER = 1 << 20
-_USAGE_STEP = 1000
+_LIMIT = 10_000  # the default of the API document
+_MOST = 1000
 
 
 class ListingTruncated(UserWarning):
@@ -126,7 +127,7 @@ class BucketHandle(BucketPlans):
 
     async def _fetch(
         self, key: str, offset: int, length: int | None
-    ) -> AsyncGenerator[bytes, None]:
+    ) -> AsyncGenerator[Sequence[bytes], None]:
         if offset < 0 or (length is not None and length < 0):
             raise IllegalArgumentError(
                 "offset and length must not be negative", bucket=self._name, key=key
@@ -136,9 +137,9 @@ class BucketHandle(BucketPlans):
         body = await self._fetch_small(provider, key) if (offset, length) == (0, None) else None
         if body is not None:
             if body:
-                yield body
+                yield [body]
             return
-        async with aclosing(provider.fetch(key, offset, length)) as pieces:
+        async with aclosing(singly(provider.fetch(key, offset, length))) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -171,53 +172,62 @@ class BucketHandle(BucketPlans):
 
     async def _list(
         self, prefix: str, recursive: bool, limit: int | None
-    ) -> AsyncGenerator[BucketEntry, None]:
+    ) -> AsyncGenerator[Sequence[BucketEntry], None]:
         if limit is not None and limit < 1:
             raise IllegalArgumentError("limit must be at least 1, or None for all")
         self._check_text(prefix)
         provider = await self._opened()
-        count = 0
-        async with aclosing(provider.list(prefix, recursive=recursive)) as entries:
-            async for entry in entries:
-                if count == limit:
-                    if limit == 10000:
-                        warnings.warn(
-                            f"the listing of {self.bucket.uri} stops at the default limit of 10000 "
-                            "entries; say limit=None for all",
-                            ListingTruncated,
-                            stacklevel=2,
-                        )
+        left = limit
+        most = limit if limit is not None and limit <= _MOST else None
+        listing = provider.pages(prefix, recursive=recursive, most=most)
+        async with aclosing(listing) as pages:
+            async for page in pages:
+                if left is None:
+                    yield page
+                    continue
+                if left:
+                    yield page[:left]
+                if len(page) > left:
+                    break
+                left -= len(page)
+                if left == 0 and limit != _LIMIT:
                     return
-                count += 1
-                yield entry
+            else:
+                return
+        if limit == _LIMIT:
+            warnings.warn(
+                f"the listing of {self.bucket.uri} stops at the default limit of {_LIMIT} "
+                "entries; say limit=None for all",
+                ListingTruncated,
+                stacklevel=2,
+            )
 
     def glob_blobs(self, pattern: str) -> AsyncStream[BucketEntry]:
         """See :meth:`Buckets.glob_blobs`."""
         return AsyncStream(self._glob(pattern), self._lifetime)
 
-    async def _glob(self, pattern: str) -> AsyncGenerator[BucketEntry, None]:
+    async def _glob(self, pattern: str) -> AsyncGenerator[Sequence[BucketEntry], None]:
         self._check_text(pattern)
         glob = compile_glob(pattern)
         provider = await self._opened()
-        async with aclosing(provider.list(glob.prefix, recursive=glob.recursive)) as entries:
-            async for entry in entries:
-                if isinstance(entry, BlobObject) and glob.matches(entry.key):
-                    yield entry
+        async with aclosing(provider.pages(glob.prefix, recursive=glob.recursive)) as pages:
+            async for page in pages:
+                yield [e for e in page if isinstance(e, BlobObject) and glob.matches(e.key)]
 
     def get_disk_usage(self) -> AsyncStream[BucketUsage]:
         """See :meth:`Buckets.get_disk_usage`."""
         return AsyncStream(self._usage(), self._lifetime)
 
-    async def _usage(self) -> AsyncGenerator[BucketUsage, None]:
+    async def _usage(self) -> AsyncGenerator[Sequence[BucketUsage], None]:
         provider = await self._opened()
         total = count = 0
-        async with aclosing(provider.list("", recursive=True)) as entries:
-            async for entry in entries:
-                total += entry.size
-                count += 1
-                if count % _USAGE_STEP == 0:
-                    yield BucketUsage(total_bytes=total, object_count=count)
-        yield BucketUsage(total_bytes=total, object_count=count)
+        async with aclosing(provider.pages("", recursive=True)) as pages:
+            async for page in pages:
+                total += sum(entry.size for entry in page)
+                count += len(page)
+                yield [BucketUsage(total_bytes=total, object_count=count)]
+        if count == 0:
+            yield [BucketUsage(total_bytes=0, object_count=0)]
 
     @within_lifetime
     async def blob_is_dir(self, key: str) -> bool:

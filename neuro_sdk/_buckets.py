@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from yarl import URL
 
-from ._aio import AsyncStream, Lifetime, Opening, within_lifetime
+from ._aio import AsyncStream, Lifetime, Opening, singly, within_lifetime
 from ._bucket import BucketHandle
 from ._buckets_plans import BucketsPlans
 from ._core.models import (
@@ -121,14 +120,8 @@ class Buckets(BucketsPlans):
         project_name: str | None = None,
     ) -> AsyncStream[Bucket]:
         """List the buckets of the org and project, in the order of their creation."""
-        return AsyncStream(
-            self._list(self._where(cluster_name, org_name, project_name)), self._lifetime
-        )
-
-    async def _list(self, scope: Scope) -> AsyncGenerator[Bucket, None]:
-        async with aclosing(self._control.list_buckets(scope)) as buckets:
-            async for bucket in buckets:
-                yield bucket
+        found = self._control.list_buckets(self._where(cluster_name, org_name, project_name))
+        return AsyncStream(singly(found), self._lifetime)
 
     @within_lifetime
     async def create(
@@ -411,12 +404,8 @@ class Buckets(BucketsPlans):
         self, cluster_name: str | None = None
     ) -> AsyncStream[PersistentBucketCredentials]:
         """List the caller's persistent credentials."""
-        return AsyncStream(self._credentials(self._cluster(cluster_name)), self._lifetime)
-
-    async def _credentials(self, cluster: str) -> AsyncGenerator[PersistentBucketCredentials, None]:
-        async with aclosing(self._control.list_credentials(cluster)) as found:
-            async for credentials in found:
-                yield credentials
+        found = self._control.list_credentials(self._cluster(cluster_name))
+        return AsyncStream(singly(found), self._lifetime)
 
     @within_lifetime
     async def persistent_credentials_create(
@@ -522,20 +511,20 @@ class Buckets(BucketsPlans):
         handle: Callable[[], Awaitable[BucketHandle]],
         read: Callable[[BucketHandle], AsyncStream[T]],
     ) -> AsyncStream[T]:
-        async def stream() -> AsyncGenerator[T, None]:
+        async def pages() -> AsyncGenerator[Sequence[T], None]:
             async with read(await handle()) as items:
-                async for item in items:
-                    yield item
+                async for page in items.pages():
+                    yield page
 
-        return AsyncStream(stream(), self._lifetime)
+        return AsyncStream(pages(), self._lifetime)
 
     def _stream_at(
         self, uri: BlobPath, read: Callable[[BucketHandle, str], AsyncStream[T]]
     ) -> AsyncStream[T]:
-        async def stream() -> AsyncGenerator[T, None]:
+        async def pages() -> AsyncGenerator[Sequence[T], None]:
             handle, key = await self.locate(uri)
             async with read(handle, key) as items:
-                async for item in items:
-                    yield item
+                async for page in items.pages():
+                    yield page
 
-        return AsyncStream(stream(), self._lifetime)
+        return AsyncStream(pages(), self._lifetime)

@@ -61,12 +61,12 @@ class Front:
             async for piece in pieces:
                 yield piece
 
-    async def list(
-        self, prefix: str = "", *, recursive: bool = False
-    ) -> AsyncGenerator[BucketEntry, None]:
-        async with aclosing(self.inner.list(prefix, recursive=recursive)) as entries:
-            async for entry in entries:
-                yield entry
+    async def pages(
+        self, prefix: str = "", *, recursive: bool = False, most: int | None = None
+    ) -> AsyncGenerator[Sequence[BucketEntry], None]:
+        async with aclosing(self.inner.pages(prefix, recursive=recursive, most=most)) as pages:
+            async for page in pages:
+                yield page
 
     async def delete(self, key: str) -> None:
         await self.inner.delete(key)
@@ -145,15 +145,15 @@ class Watching(Front):
         finally:
             self.at_once -= 1
 
-    async def list(
-        self, prefix: str = "", *, recursive: bool = False
-    ) -> AsyncGenerator[BucketEntry, None]:
+    async def pages(
+        self, prefix: str = "", *, recursive: bool = False, most: int | None = None
+    ) -> AsyncGenerator[Sequence[BucketEntry], None]:
         self.calls.append(("list", prefix))
         self.listings += 1
         try:
-            async with aclosing(super().list(prefix, recursive=recursive)) as entries:
-                async for entry in entries:
-                    yield entry
+            async with aclosing(super().pages(prefix, recursive=recursive, most=most)) as pages:
+                async for page in pages:
+                    yield page
         finally:
             self.listings -= 1
 

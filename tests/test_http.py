@@ -13,6 +13,7 @@ import aiohttp
 import pytest
 
 from neuro_sdk import TransferConfig
+from neuro_sdk._core.sigv4 import Keys
 from neuro_sdk._http import Connector
 from neuro_sdk._providers.s3 import S3Access, S3Requests
 
@@ -42,9 +43,8 @@ async def bare(url: str) -> None:
 
 
 async def signed(url: str) -> None:
-    access = S3Access(
-        bucket="b", endpoint=url, region="r", virtual_host=False, access_key="a", secret_key="s"
-    )
+    keys = Keys(access_key="a", secret_key="s")
+    access = S3Access(bucket="b", endpoint=url, region="r", virtual_host=False, keys=keys)
     requests = S3Requests(access, name="box", transfer=TransferConfig())
     await cancelled(asyncio.ensure_future(requests.send("PUT", "key", "", [BODY])))
     await requests.close()

@@ -9,7 +9,7 @@ from typing import Any
 
 from yarl import URL
 
-from .._aio import batches
+from .._aio import sized
 from .._core import wire
 from .._core.config import ClientConfig
 from .._core.discovery import (
@@ -272,22 +272,19 @@ class HTTPControlPlane:
             if force:
                 await _remove_all(provider, bucket)
                 return
-            async with aclosing(provider.list(recursive=True)) as entries:
-                async for entry in entries:
+            async with aclosing(provider.pages(recursive=True, most=1)) as pages:
+                async for page in pages:
                     raise BucketNotEmpty(
                         "blobs remain in the bucket; remove them, or pass force=True",
                         bucket=_label(bucket),
-                        key=entry.key,
+                        key=page[0].key,
                     )
         finally:
             await provider.close()
 
 
 async def _remove_all(provider: Provider, bucket: Bucket) -> None:
-    async with (
-        aclosing(provider.list(recursive=True)) as entries,
-        aclosing(batches(entries, _BULK)) as rows,
-    ):
+    async with aclosing(sized(provider.pages(recursive=True), _BULK)) as rows:
         async for row in rows:
             failed = await provider.delete_many([entry.key for entry in row])
             if failed:

@@ -37,6 +37,10 @@ class IgnoreRules:
 
     _files: tuple[tuple[str, PathSpec[_Line]], ...] = ()
 
+    def __bool__(self) -> bool:
+        """True if there is any rule."""
+        return bool(self._files)
+
     def extended(self, directory: str, lines: Iterable[str]) -> IgnoreRules:
         """These rules and those of one more file in *directory*, an absolute path.
 

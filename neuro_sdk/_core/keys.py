@@ -7,8 +7,9 @@ would silently address another blob. Such keys are refused here, in one place.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import InvalidKey
 
@@ -19,6 +20,7 @@ __all__ = [
     "KeyRules",
     "check_key",
     "is_below",
+    "is_plain",
     "key_error",
     "key_problem",
     "listable_prefix",
@@ -30,6 +32,7 @@ __all__ = [
 # Unicode's White_Space; str.strip() would take four control characters more.
 _TRIMMED = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B)))
 _TRIMMED += "\u2028\u2029\u202f\u205f\u3000"
+_PLAIN = re.compile(r"[\w-]+(?:[./][\w-]+)*/?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,16 @@ class KeyRules:
     forbidden: str = ""
     forbidden_first: str = ""
     forbidden_last: str = ""
+    plain: int = field(init=False, compare=False)
+    """A plain key (``is_plain``) that is no longer than this needs no closer look."""
+
+    def __post_init__(self) -> None:
+        words = {*self.reserved, *self.forbidden, *self.forbidden_first, *self.forbidden_last}
+        limits = (self.max_bytes, self.max_segment, self.max_segments)
+        shortest = min(limit for limit in limits if limit is not None)
+        # A plain segment neither begins nor ends with a dot.
+        none = any(map(_PLAIN.fullmatch, words)) or not {*"./"}.isdisjoint(self.forbidden)
+        object.__setattr__(self, "plain", 0 if none else shortest)
 
 
 LOCAL_INTERNAL = ".neuro-sdk"
@@ -61,11 +74,18 @@ LOCAL_RULES = KeyRules(
 """Rules of a bucket in a folder of this machine."""
 
 
+def is_plain(key: str) -> bool:
+    """True for words of ASCII with single dots and slashes between them, as most keys are."""
+    return _PLAIN.fullmatch(key) is not None
+
+
 def key_problem(key: str, rules: KeyRules) -> str | None:
     """Why *key* cannot be used, as the end of the sentence "the key ...", or None if it can.
 
     A trailing slash is allowed here: it makes the key a directory marker.
     """
+    if len(key) <= rules.plain and is_plain(key):
+        return None
     if not key:
         return "is empty"
     try:

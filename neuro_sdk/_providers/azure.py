@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlencode
 from xml.etree import ElementTree
 
+from .._aio import read_ahead
 from .._core import azure
 from .._core.config import TransferConfig
 from .._core.keys import KeyRules
@@ -33,7 +34,7 @@ from ..errors import (
     StorageUnavailable,
 )
 from .fields import endpoint, required
-from .opendal import Engine, Listed, Stat
+from .opendal import Engine, Stat
 from .rest import Answer, Rest
 
 __all__ = ["AZURE_RULES", "AzureAccess", "AzureEngine", "azure_access"]
@@ -151,39 +152,39 @@ class AzureEngine(Engine):
         answer = await self._rest.send("HEAD", self._url(path), headers=_HEADERS, key=key)
         told = answer.headers
         return Stat(
-            is_file=not path.endswith("/"),
+            path,
             size=int(told.get("Content-Length", 0)),
             modified_at=_time(told.get("Last-Modified")),
             etag=_quoted(told.get("ETag")),
             created_at=_time(told.get("x-ms-creation-time")),
         )
 
-    async def list(
-        self, prefix: str, *, recursive: bool, page: int | None = None
-    ) -> AsyncGenerator[Listed, None]:
-        held: list[Listed] = []
-        async with aclosing(self._pages(prefix, recursive, page)) as pages:
+    async def pages(
+        self, prefix: str, *, recursive: bool, most: int | None = None
+    ) -> AsyncGenerator[Sequence[Stat], None]:
+        held: list[Stat] = []
+        listing = read_ahead(self._pages(prefix, recursive, most), most is None)
+        async with aclosing(listing) as pages:
             async for entries in pages:
+                ready: list[Stat] = []
                 for entry in entries:
                     if held and (_head(entry) != _head(held[0]) or len(held) == _MOST_HELD):
-                        for late in sorted(held, key=_by_utf8):
-                            yield late
+                        ready += sorted(held, key=_by_utf8)
                         held = []
-                    if _HIGH.search(entry.path):
-                        held.append(entry)
-                    else:
-                        yield entry
-        for late in sorted(held, key=_by_utf8):
-            yield late
+                    (held if _HIGH.search(entry.path) else ready).append(entry)
+                if ready:
+                    yield ready
+        if held:
+            yield sorted(held, key=_by_utf8)
 
     async def _pages(
-        self, prefix: str, recursive: bool, page: int | None
-    ) -> AsyncGenerator[Sequence[Listed], None]:
+        self, prefix: str, recursive: bool, most: int | None
+    ) -> AsyncGenerator[Sequence[Stat], None]:
         query = {"restype": "container", "comp": "list", "prefix": prefix}
         if not recursive:
             query["delimiter"] = "/"
-        if page is not None:
-            query["maxresults"] = str(page)
+        if most is not None:
+            query["maxresults"] = str(most)
         while True:
             url = f"{self._base}?{urlencode(query, quote_via=quote)}&{self._signature()}"
             answer = await self._rest.send("GET", url, headers=_HEADERS, key=prefix or None)
@@ -239,7 +240,7 @@ class AzureEngine(Engine):
             self._sas, self._sas_until = self._access.signature(now), now + 2 * _LIFE
         return self._sas
 
-    def _page(self, body: bytes) -> tuple[Sequence[Listed], str]:
+    def _page(self, body: bytes) -> tuple[Sequence[Stat], str]:
         try:
             root = ElementTree.fromstring(body)  # noqa: S314 - from the store the user chose
         except ElementTree.ParseError:
@@ -269,31 +270,28 @@ _HIGH = re.compile("[\ue000-\U0010ffff]")
 _MOST_HELD = 10_000
 
 
-def _head(entry: Listed) -> str:
+def _head(entry: Stat) -> str:
     return _HIGH.split(entry.path, maxsplit=1)[0]
 
 
-def _by_utf8(entry: Listed) -> bytes:
+def _by_utf8(entry: Stat) -> bytes:
     return entry.path.encode()
 
 
-def _listed(element: ElementTree.Element) -> Listed:
+def _listed(element: ElementTree.Element) -> Stat:
     name = element.find("Name")
     path = "" if name is None else name.text or ""
     if name is not None and name.get("Encoded") == "true":  # what XML cannot hold
         path = unquote(path)
     told = element.find("Properties")
     if element.tag == "BlobPrefix" or told is None:
-        return Listed(path, Stat(is_file=False, size=0, modified_at=None, etag=None))
-    return Listed(
+        return Stat(path)
+    return Stat(
         path,
-        Stat(
-            is_file=not path.endswith("/"),
-            size=int(told.findtext("Content-Length") or 0),
-            modified_at=_time(told.findtext("Last-Modified")),
-            etag=_quoted(told.findtext("Etag")),
-            created_at=_time(told.findtext("Creation-Time")),
-        ),
+        size=int(told.findtext("Content-Length") or 0),
+        modified_at=_time(told.findtext("Last-Modified")),
+        etag=_quoted(told.findtext("Etag")),
+        created_at=_time(told.findtext("Creation-Time")),
     )
 
 

@@ -9,12 +9,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
+from .._aio import read_ahead
 from .._core.config import TransferConfig
 from .._core.keys import KeyRules
 from .._core.models import Bucket
@@ -31,7 +39,7 @@ from ..errors import (
 )
 from .fields import endpoint, required
 from .google import KeyTokens
-from .opendal import Engine, Listed, Stat
+from .opendal import Engine, Stat
 from .rest import Answer, Rest
 
 __all__ = ["GCS_RULES", "GcsAccess", "GcsEngine", "gcs_access"]
@@ -123,16 +131,21 @@ class GcsEngine(Engine):
 
     async def stat(self, path: str, key: str) -> Stat:
         answer = await self._send("GET", f"{self._url(path)}?fields={_FIELDS}", key)
-        return self._listed(self._json(answer)).stat
+        return self._listed(self._json(answer))
 
-    async def list(
-        self, prefix: str, *, recursive: bool, page: int | None = None
-    ) -> AsyncGenerator[Listed, None]:
+    def pages(
+        self, prefix: str, *, recursive: bool, most: int | None = None
+    ) -> AsyncGenerator[Sequence[Stat], None]:
+        return read_ahead(self._pages(prefix, recursive, most), most is None)
+
+    async def _pages(
+        self, prefix: str, recursive: bool, most: int | None
+    ) -> AsyncGenerator[Sequence[Stat], None]:
         query = {"prefix": prefix, "fields": f"items({_FIELDS}),prefixes,nextPageToken"}
         if not recursive:
             query["delimiter"] = "/"
-        if page is not None:
-            query["maxResults"] = str(page)
+        if most is not None:
+            query["maxResults"] = str(most)
         while True:
             url = f"{self._base}/o?{urlencode(query, quote_via=quote)}"
             try:
@@ -142,10 +155,9 @@ class GcsEngine(Engine):
                     "the bucket is not there at its provider", bucket=self.bucket
                 ) from None
             entries = [self._listed(item) for item in told.get("items", ())]
-            nothing = Stat(is_file=False, size=0, modified_at=None, etag=None)
-            entries += [Listed(common, nothing) for common in told.get("prefixes", ())]
-            for entry in sorted(entries, key=lambda entry: entry.path.encode()):
-                yield entry
+            entries += map(Stat, told.get("prefixes", ()))
+            if entries:
+                yield sorted(entries, key=lambda entry: entry.path.encode())
             if not told.get("nextPageToken"):
                 return
             query["pageToken"] = told["nextPageToken"]
@@ -283,15 +295,14 @@ class GcsEngine(Engine):
             raise StorageError("the store sent no JSON", bucket=self.bucket) from None
         return told
 
-    def _listed(self, item: Mapping[str, str]) -> Listed:
-        stat = Stat(
-            is_file=not item["name"].endswith("/"),
+    def _listed(self, item: Mapping[str, str]) -> Stat:
+        return Stat(
+            item["name"],
             size=int(item.get("size", 0)),
             modified_at=_time(item.get("updated")),
             etag=item.get("generation"),
             created_at=_time(item.get("timeCreated")),
         )
-        return Listed(item["name"], stat)
 
     def _refusal(self, answer: Answer, key: str | None) -> NeuroError:
         kind = _BY_STATUS.get(answer.status)

@@ -177,29 +177,43 @@ class LeasedProvider:
             else:
                 return
 
-    async def list(
-        self, prefix: str = "", *, recursive: bool = False
-    ) -> AsyncGenerator[BucketEntry, None]:
+    async def pages(
+        self, prefix: str = "", *, recursive: bool = False, most: int | None = None
+    ) -> AsyncGenerator[Sequence[BucketEntry], None]:
         last: str | None = None
         renewed = False
         while True:
             provider = await self._current()
-            passed = last is None
+            listing = provider.pages(prefix, recursive=recursive, most=most)
             try:
-                async with aclosing(provider.list(prefix, recursive=recursive)) as entries:
-                    async for entry in entries:
-                        if passed:
-                            last, renewed = entry.key, False
-                            yield entry
-                        else:
-                            passed = entry.key == last
+                async with aclosing(self._after(last, listing)) as pages:
+                    async for page in pages:
+                        last, renewed = page[-1].key, False
+                        yield page
             except AuthError as error:
                 if renewed or not self._may_be_stale(error):
                     raise
                 renewed = True
                 await self._current(refused=provider)
             else:
-                break
+                return
+
+    async def _after(
+        self, last: str | None, listing: AsyncGenerator[Sequence[BucketEntry], None]
+    ) -> AsyncGenerator[Sequence[BucketEntry], None]:
+        # Stores do not sort alike, so nothing but that key tells where the listing was.
+        passed = last is None
+        async with aclosing(listing) as pages:
+            async for page in pages:
+                rest = page
+                if not passed:
+                    keys = [entry.key for entry in page]
+                    if last not in keys:
+                        continue
+                    passed = True
+                    rest = page[keys.index(last) + 1 :]
+                if rest:
+                    yield rest
         if not passed:
             raise StorageError(
                 "the credentials ended in the middle of the listing, and the key it had come to "

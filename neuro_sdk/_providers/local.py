@@ -250,20 +250,21 @@ class LocalProvider:
                 _rmdir(os.path.join(self._root, folder))
         return failed
 
-    async def list(
-        self, prefix: str = "", *, recursive: bool = False
-    ) -> AsyncGenerator[BucketEntry, None]:
+    async def pages(
+        self, prefix: str = "", *, recursive: bool = False, most: int | None = None
+    ) -> AsyncGenerator[Sequence[BucketEntry], None]:
+        size = most or _BATCH
         await self._open()
         entries = self._walk(prefix, recursive)
         while True:
             try:
-                batch = await asyncio.to_thread(_take, entries, _BATCH)
+                batch = await asyncio.to_thread(_take, entries, size)
             except OSError as error:
                 cause = local_error(error, error.filename or self._root)
                 raise _named(cause, self._name, prefix) from error
-            for entry in batch:
-                yield entry
-            if len(batch) < _BATCH:
+            if batch:
+                yield batch
+            if len(batch) < size:
                 return
 
     def _walk(self, prefix: str, recursive: bool) -> Iterator[BucketEntry]:

@@ -18,10 +18,9 @@ from collections.abc import (
 from contextlib import aclosing
 from datetime import timedelta
 
-from .._aio import batches
 from .._core.config import TransferConfig
 from .._core.keys import KeyRules, listable_prefix
-from .._core.models import BlobCommonPrefix, BlobObject, Bucket, BucketEntry
+from .._core.models import BlobCommonPrefix, BlobObject, Bucket, BucketEntry, blob_object
 from .._core.parts import SMALL
 from .._multipart import send_stream
 from ..errors import (
@@ -33,7 +32,7 @@ from ..errors import (
     StorageTimeout,
 )
 from ..protocols import Direct, Multipart
-from .opendal import Engine, Listed, Stat
+from .opendal import Engine, Stat
 
 __all__ = ["BulkDelete", "ObjectProvider"]
 
@@ -93,26 +92,22 @@ class ObjectProvider:
 
     async def head(self, key: str) -> BlobObject:
         if not key.endswith("/"):
-            return self._blob(key, await self._engine.stat(key, key))
+            return self._blob(await self._engine.stat(key, key))
         # The engine says that a directory is there if anything lies in it; a marker is a blob.
         first = await self._first(key)
         if first is not None and first.path == key:
-            return self._blob(key, first.stat)
+            return self._blob(first)
         raise BlobNotFound("no such blob", bucket=self._name, key=key)
 
-    async def _first(self, prefix: str) -> Listed | None:
-        async with aclosing(self._engine.list(prefix, recursive=True, page=1)) as entries:
-            return await anext(entries, None)
+    async def _first(self, prefix: str) -> Stat | None:
+        async with aclosing(self._engine.pages(prefix, recursive=True, most=1)) as pages:
+            return next(iter(await anext(pages, ())), None)
 
-    def _blob(self, key: str, found: Stat) -> BlobObject:
-        return BlobObject(
-            key=key,
-            bucket=self.bucket,
-            size=0 if key.endswith("/") else found.size,
-            created_at=found.created_at,
-            modified_at=found.modified_at,
-            etag=found.etag,
-        )
+    def _blob(self, found: Stat) -> BlobObject:
+        path, size, modified_at, etag, created_at, _ = found
+        if path[-1:] == "/":
+            size = 0
+        return blob_object(path, self.bucket, size, created_at, modified_at, etag)
 
     async def put(self, key: str, body: bytes | AsyncIterator[bytes]) -> None:
         if key.endswith("/"):
@@ -195,53 +190,47 @@ class ObjectProvider:
         else:
             yield await self._engine.read(key, key, offset=offset, size=size, **pinned)
 
-    async def list(
-        self, prefix: str = "", *, recursive: bool = False
-    ) -> AsyncGenerator[BucketEntry, None]:
+    async def pages(
+        self, prefix: str = "", *, recursive: bool = False, most: int | None = None
+    ) -> AsyncGenerator[Sequence[BucketEntry], None]:
         asked = listable_prefix(prefix)
-        if asked == prefix:
-            entries = self._listed(prefix, recursive)
-            if self._folders and not recursive:
-                entries = self._without_empty(entries)
-            async with aclosing(entries):
-                async for entry in entries:
-                    yield entry
-            return
-        # The engine would ask for another prefix: list more, and sort out here.
-        below = self._engine.list(asked, recursive=True)
-        async for entry in _grouped(self._entries(below, prefix), prefix, recursive):
-            yield entry
+        # Where the engine would ask for another prefix more is listed, and sorted out here.
+        whole = asked == prefix
+        listing = self._engine.pages(
+            asked, recursive=recursive or not whole, most=most if whole else None
+        )
+        last = ""
+        async with aclosing(listing) as pages:
+            async for page in pages:
+                found = [entry for entry in page if entry.path.startswith(prefix)]
+                if recursive:
+                    shown: Sequence[BucketEntry] = [self._blob(entry) for entry in found]
+                else:
+                    shown = [self._at_level(entry, prefix) for entry in found]
+                    if not whole:
+                        shown, last = _once(shown, last), shown[-1].key if shown else last
+                    elif self._folders:
+                        shown = await self._without_empty(shown)
+                if shown:
+                    yield shown
 
-    async def _listed(self, prefix: str, recursive: bool) -> AsyncGenerator[BucketEntry, None]:
-        async with aclosing(self._engine.list(prefix, recursive=recursive)) as listing:
-            async for listed in listing:
-                if listed.path.startswith(prefix):
-                    yield self._entry(listed, prefix, recursive)
+    def _at_level(self, found: Stat, prefix: str) -> BucketEntry:
+        """The blob, or what stands for all below the next slash after the prefix."""
+        slash = found.path.find("/", len(prefix))
+        if slash < 0:
+            return self._blob(found)
+        return BlobCommonPrefix(key=found.path[: slash + 1], bucket=self.bucket)
 
-    async def _without_empty(
-        self, entries: AsyncGenerator[BucketEntry, None]
-    ) -> AsyncGenerator[BucketEntry, None]:
-        async with aclosing(entries):
-            async for batch in batches(entries, _LOOKS):
-                looks = (self._holds_blobs(entry) for entry in batch)
-                for entry, shown in zip(batch, await asyncio.gather(*looks), strict=True):
-                    if shown:
-                        yield entry
+    async def _without_empty(self, entries: Sequence[BucketEntry]) -> Sequence[BucketEntry]:
+        shown: list[BucketEntry] = []
+        for start in range(0, len(entries), _LOOKS):
+            batch = entries[start : start + _LOOKS]
+            looks = await asyncio.gather(*map(self._holds_blobs, batch))
+            shown += [entry for entry, holds in zip(batch, looks, strict=True) if holds]
+        return shown
 
     async def _holds_blobs(self, entry: BucketEntry) -> bool:
         return isinstance(entry, BlobObject) or await self._first(entry.key) is not None
-
-    async def _entries(
-        self, listing: AsyncIterator[Listed], prefix: str
-    ) -> AsyncGenerator[BucketEntry, None]:
-        async for listed in listing:
-            if listed.path.startswith(prefix):
-                yield self._entry(listed, prefix, recursive=True)
-
-    def _entry(self, listed: Listed, prefix: str, recursive: bool) -> BucketEntry:
-        if listed.path.endswith("/") and not recursive and listed.path != prefix:
-            return BlobCommonPrefix(key=listed.path, bucket=self.bucket)
-        return self._blob(listed.path, listed.stat)
 
     async def delete(self, key: str) -> None:
         await self._engine.delete(key, key)
@@ -318,16 +307,7 @@ async def _chained(first: Sequence[bytes], rest: AsyncIterator[bytes]) -> AsyncI
         yield piece
 
 
-async def _grouped(
-    entries: AsyncIterator[BucketEntry], prefix: str, recursive: bool
-) -> AsyncGenerator[BucketEntry, None]:
-    last = None
-    async for entry in entries:
-        slash = -1 if recursive else entry.key.find("/", len(prefix))
-        if slash < 0:
-            yield entry
-            continue
-        common = entry.key[: slash + 1]
-        if common != last:
-            last = common
-            yield BlobCommonPrefix(key=common, bucket=entry.bucket)
+def _once(entries: Sequence[BucketEntry], last: str) -> Sequence[BucketEntry]:
+    """The *entries* but for those of the same key as the one before; *last* came before all."""
+    before = [last, *(entry.key for entry in entries)]
+    return [entry for entry, key in zip(entries, before, strict=False) if entry.key != key]

@@ -13,8 +13,15 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing
 from datetime import datetime
 from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeVar
@@ -23,7 +30,7 @@ import opendal
 from opendal import exceptions as failures
 from opendal.layers import RetryLayer, TimeoutLayer
 
-from .._aio import to_its_end
+from .._aio import read_ahead, to_its_end
 from .._core.config import TransferConfig
 from ..errors import (
     AuthenticationError,
@@ -47,7 +54,7 @@ from ..errors import (
 
 T = TypeVar("T")
 
-__all__ = ["ERRORS", "Engine", "Listed", "Stat", "check_process", "translate"]
+__all__ = ["ERRORS", "Engine", "Stat", "check_process", "translate"]
 
 # One row for each class of the binding; they share no base, so they are caught as a tuple.
 ERRORS: Mapping[type[Exception], type[NeuroError]] = {
@@ -161,22 +168,16 @@ def _scrubbed(cause: Exception) -> Exception:
     return cause if clean == text else type(cause)(clean)
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
-    """What the engine knows of one path."""
-
-    is_file: bool
-    size: int
-    modified_at: datetime | None
-    etag: str | None
-    created_at: datetime | None = None
-
-
-class Listed(NamedTuple):
-    """One line of a listing; the path of a directory ends in a slash."""
+class Stat(NamedTuple):
+    """What the engine knows of one path; that of a directory in a listing ends in a slash."""
 
     path: str
-    stat: Stat
+    size: int = 0
+    modified_at: datetime | None = None
+    etag: str | None = None
+    created_at: datetime | None = None
+    is_file: bool = True
+    """Told where one path was asked about."""
 
 
 class Engine:
@@ -275,7 +276,7 @@ class Engine:
     async def stat(self, path: str, key: str) -> Stat:
         """What is at *path*; BlobNotFound if nothing."""
         found = await self._call(key, lambda: self._operator.stat(path))
-        return _stat(found)
+        return Stat(path, *_told(found), is_file=found.mode.is_file())
 
     async def write(self, path: str, body: bytes, key: str) -> None:
         """One request, or one file, whatever the size."""
@@ -313,18 +314,26 @@ class Engine:
         data: bytes = await self._call(key, lambda: self._operator.read(path, **options))
         return data
 
-    async def list(
-        self, prefix: str, *, recursive: bool, page: int | None = None
-    ) -> AsyncGenerator[Listed, None]:
-        """What the store lists for *prefix*, *page* entries a request."""
+    async def pages(
+        self, prefix: str, *, recursive: bool, most: int | None = None
+    ) -> AsyncGenerator[Sequence[Stat], None]:
+        """What the store lists for *prefix*, as ``Provider.pages`` says."""
+        listing = read_ahead(self._batches(prefix, recursive, most), most is None)
+        async with aclosing(listing) as batches:
+            async for batch in batches:
+                yield [Stat(entry.path, *_told(entry.metadata)) for entry in batch]
+
+    async def _batches(
+        self, prefix: str, recursive: bool, most: int | None
+    ) -> AsyncGenerator[Sequence[Any], None]:
         entries: Any = await self._call(
-            None, lambda: self._operator.list(prefix, recursive=recursive, limit=page)
+            None, lambda: self._operator.list(prefix, recursive=recursive, limit=most)
         )
-        size = _BATCH if page is None else min(page, _BATCH)
+        size = most or _BATCH
         while True:
-            batch: list[Any] = await self._call(prefix, partial(_take, entries, size))
-            for entry in batch:
-                yield Listed(entry.path, _stat(entry.metadata))
+            batch = await self._call(prefix, partial(_take, entries, size))
+            if batch:
+                yield batch
             if len(batch) < size:
                 return
 
@@ -348,7 +357,7 @@ class Engine:
 _PIECE = 4 << 20
 _SOON = 5.0
 _STALLS = 5
-_BATCH = 250  # a part of the pages of all stores, so that it never asks for one more
+_BATCH = 1000  # what S3 has in a page, so that it never asks for one more
 
 
 async def _take(entries: Any, size: int) -> list[Any]:
@@ -361,10 +370,5 @@ async def _take(entries: Any, size: int) -> list[Any]:
     return batch
 
 
-def _stat(found: Any) -> Stat:
-    return Stat(
-        is_file=found.mode.is_file(),
-        size=found.content_length,
-        modified_at=found.last_modified,
-        etag=found.etag,
-    )
+def _told(found: Any) -> tuple[int, datetime | None, str | None]:
+    return found.content_length, found.last_modified, found.etag

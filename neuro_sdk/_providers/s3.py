@@ -1,17 +1,17 @@
-"""Signed requests to S3, for what OpenDAL's binding cannot ask.
-
-Requests are signed by botocore's signer, which works without a session or client of its own.
-"""
+"""Signed requests to S3, for what OpenDAL's binding cannot ask."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from urllib.parse import quote
 from xml.etree import ElementTree
 
 from .._core.config import TransferConfig
+from .._core.sigv4 import Keys, signed
 from ..errors import (
     AuthenticationError,
     AuthorizationError,
@@ -58,9 +58,7 @@ class S3Access:
     endpoint: str
     region: str
     virtual_host: bool
-    access_key: str = field(repr=False)
-    secret_key: str = field(repr=False)
-    session_token: str | None = field(default=None, repr=False)
+    keys: Keys = field(repr=False)
 
     @property
     def base(self) -> str:
@@ -88,36 +86,28 @@ class S3Requests:
         *,
         headers: Mapping[str, str] = {},
         expected: Collection[int] = (),
+        about: str | None = None,
     ) -> Answer:
         """One request, repeated as the bounds of transfers say, until the store has done it.
 
-        *query* is encoded. Raises an error of our tree with *key* for any status that is no
-        success and not *expected*.
+        *query* is encoded. Raises an error of our tree with *key*, or what it is *about*, for
+        any status that is no success and not *expected*.
         """
         url = f"{self._access.base}/{quote(key, safe=_SAFE) if key else ''}?{query}"
         return await self._rest.send(
             method,
             url,
             headers={**headers, "Content-Type": _TYPE},
-            key=key,
+            key=key or about or None,
             body=body,
             also=expected,
             sign=partial(self._signed, method, url),
         )
 
     def _signed(self, method: str, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
-        from botocore.auth import S3SigV4Auth
-        from botocore.awsrequest import AWSRequest
-        from botocore.config import Config
-        from botocore.credentials import Credentials
-
-        access = self._access
-        request = AWSRequest(method, url, headers=dict(headers))
-        # The checksum of the body is signed as a header instead.
-        request.context["client_config"] = Config(s3={"payload_signing_enabled": False})
-        keys = Credentials(access.access_key, access.secret_key, access.session_token)
-        S3SigV4Auth(keys, "s3", access.region).add_auth(request)
-        return dict(request.headers)
+        # The checksum of the body is signed as a header instead of the body.
+        access, now = self._access, datetime.now(UTC)
+        return signed(method, url, headers, access.keys, region=access.region, now=now)
 
     def _refusal(self, answer: Answer, key: str | None) -> NeuroError:
         code, message = _told(answer.body)
@@ -132,6 +122,8 @@ class S3Requests:
             unavailable = status in BUSY or code in _AGAIN
             kind = StorageUnavailable if unavailable else StorageError
             kind = AuthorizationError if status == 403 else kind
+        if kind is BucketNotFound:
+            return kind("the bucket is not there at its provider", bucket=self._name)
         return kind(f"the store said: {code} {message}".rstrip(), bucket=self._name, key=key)
 
     async def close(self) -> None:
@@ -165,7 +157,12 @@ def tag(element: ElementTree.Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
+_MAY_BE_ERROR = re.compile(rb"<(?:\w+:)?Error\b")
+
+
 def _told(answer: bytes) -> tuple[str, str]:
+    if _MAY_BE_ERROR.search(answer, 0, 1024) is None:
+        return "", ""
     root = parse(answer)
     if tag(root) != "Error":
         return "", ""

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from .._core.config import TransferConfig
 from .._core.keys import KeyRules
 from .._core.models import Bucket, BucketCredentials
+from .._core.sigv4 import Keys
 from ..errors import ConfigError, NotSupportedError
 from ..protocols import OpenProvider, Provider
 from .azure import AZURE_RULES, AzureEngine, azure_access
@@ -16,8 +17,8 @@ from .fields import required as _field
 from .gcs import GCS_RULES, GcsEngine, gcs_access
 from .local import LocalProvider
 from .objects import ObjectProvider
-from .opendal import Engine
 from .s3 import S3Access, S3Requests
+from .s3_listing import S3Engine
 from .s3_verbs import S3Multipart, delete_many
 
 __all__ = ["PROVIDERS", "open_provider", "opener"]
@@ -51,8 +52,8 @@ def _s3(
     del read_only  # the store knows what its credentials allow
     access = s3_access(bucket, raw)
     name = bucket.name or bucket.id
-    engine = Engine("s3", _s3_options(access), bucket=name, limits=transfer)
     requests = S3Requests(access, name=name, transfer=transfer)
+    engine = S3Engine(_s3_options(access), requests, bucket=name, transfer=transfer)
     return ObjectProvider(
         bucket,
         engine,
@@ -93,9 +94,11 @@ def s3_access(bucket: Bucket, raw: Mapping[str, str]) -> S3Access:
         endpoint=endpoint,
         region=region,
         virtual_host=amazon and "." not in name,
-        access_key=_field(raw, "access_key_id", bucket),
-        secret_key=_field(raw, "secret_access_key", bucket),
-        session_token=raw.get("session_token") or None,
+        keys=Keys(
+            access_key=_field(raw, "access_key_id", bucket),
+            secret_key=_field(raw, "secret_access_key", bucket),
+            session_token=raw.get("session_token") or None,
+        ),
     )
 
 
@@ -104,15 +107,15 @@ def _s3_options(access: S3Access) -> dict[str, str]:
         "bucket": access.bucket,
         "endpoint": access.endpoint,
         "region": access.region,
-        "access_key_id": access.access_key,
-        "secret_access_key": access.secret_key,
+        "access_key_id": access.keys.access_key,
+        "secret_access_key": access.keys.secret_key,
         # Neither the environment nor a metadata service has a say in what is opened.
         "disable_config_load": "true",
         "disable_ec2_metadata": "true",
         "checksum_algorithm": "crc32c",  # stores take no body that does not fit it
     }
-    if access.session_token is not None:
-        options["session_token"] = access.session_token
+    if access.keys.session_token is not None:
+        options["session_token"] = access.keys.session_token
     if access.virtual_host:
         options["enable_virtual_host_style"] = "true"
     return options

@@ -12,10 +12,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
 
-from .._aio import Job, run_bounded
+from .._aio import Job, each, run_bounded
 from .._core.config import TransferConfig
 from .._core.keys import check_key, key_error, key_problem, overlap, tree_prefix
-from .._core.models import BlobObject
+from .._core.models import BlobObject, BucketEntry
 from .._core.plan import Action, Side, plan_upload
 from .._core.versions import same_version, tags_differ
 from ..errors import (
@@ -34,7 +34,7 @@ from .bounds import Bounds
 from .download import list_tree
 from .events import FileEvents, TreeEvents
 from .report import Report
-from .steps import LEFT_OUT, Doing, Filter, Step, Wanted
+from .steps import LEFT_OUT, Doing, Filter, Step, Steps, Wanted
 from .upload import Cursor
 
 __all__ = ["Copy", "copy_blob"]
@@ -235,40 +235,43 @@ class Copy:
             key=self.prefix,
         )
 
-    async def _check_apart(self, entry: BlobObject) -> None:
+    async def _check_apart(self, entry: BucketEntry) -> None:
         # A bucket that was imported twice: the copies would be listed and copied in turn.
         if self._overlap and key_problem(entry.key, self.target.rules) is None:
             with contextlib.suppress(BlobNotFound):
                 if same_version(entry, await self.target.head(entry.key)):
                     raise self._inside()
 
-    async def steps(self) -> AsyncGenerator[Step[BlobObject], None]:
+    async def steps(self) -> Steps[BlobObject]:
         """What is to be done, decided path by path in the order of the keys."""
         wanted = Wanted(self._filter)
         listing = list_tree(self.source, self.prefix, instead="copy_blob")
-        there = self.target.list(self.new, recursive=True)
-        async with aclosing(listing), aclosing(there):
-            cursor = Cursor(there) if self._update else None
+        there = self.target.pages(self.new, recursive=True)
+        async with aclosing(listing), Cursor(there, self._update) as cursor:
             first = True
-            async for entry in listing:
-                assert isinstance(entry, BlobObject)
+            async for page in listing:
                 if first:
-                    await self._check_apart(entry)
+                    await self._check_apart(page[0])
                     first = False
-                path = entry.key[len(self.prefix) :]
-                if path == "":
-                    continue
-                if await wanted.wants(path):
-                    yield await self._step(entry, path, cursor)
-                else:
-                    yield Step(path, entry, Action.SKIP, entry.size, LEFT_OUT, left_out=True)
+                paths = [entry.key[len(self.prefix) :] for entry in page]
+                known = await cursor.sides([self.new + path for path in paths])
+                steps = []
+                for entry, path, side in zip(page, paths, known, strict=True):
+                    assert isinstance(entry, BlobObject)
+                    if path == "":
+                        continue
+                    if self._filter is None or await wanted.wants(path):
+                        step = self._step(entry, path, side)
+                    else:
+                        step = Step(path, entry, Action.SKIP, entry.size, LEFT_OUT, left_out=True)
+                    steps.append(step)
+                yield steps
 
-    async def _step(self, entry: BlobObject, path: str, cursor: Cursor | None) -> Step[BlobObject]:
+    def _step(self, entry: BlobObject, path: str, known: Side | None) -> Step[BlobObject]:
         for provider, key in ((self.source, entry.key), (self.target, self.new + path)):
             error = key_error(key, provider.rules, bucket=_name(provider))
             if error is not None:
                 return Step(path, entry, error=error)
-        known = await cursor.find(self.new + path) if cursor is not None else None
         if path.endswith("/"):
             return Step(path, entry, Action.COPY if known is None else None)
         side = Side(entry.size, entry.modified_at)
@@ -278,7 +281,7 @@ class Copy:
 
     async def run(
         self,
-        steps: AsyncGenerator[Step[BlobObject], None],
+        steps: Steps[BlobObject],
         progress: AbstractRecursiveFileProgress | None,
         *,
         exact: bool = False,
@@ -298,12 +301,12 @@ class Copy:
         doing.conclude()
 
     async def _jobs(
-        self, steps: AsyncGenerator[Step[BlobObject], None], doing: Doing, exact: bool
+        self, steps: Steps[BlobObject], doing: Doing, exact: bool
     ) -> AsyncGenerator[Job, None]:
         doing.tree.enter("")
         copying = _Copying(self.source, self.target, Bounds(self.config))
-        async with aclosing(steps):
-            async for step in steps:
+        async with aclosing(each(steps)) as decided:
+            async for step in decided:
                 path = step.path
                 if step.left_out:
                     continue

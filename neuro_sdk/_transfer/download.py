@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
 from yarl import URL
 
-from .._aio import Errand, Job, batches, in_order, run_bounded
+from .._aio import Errand, Job, each, in_order, run_bounded, sized
 from .._core.config import TransferConfig
 from .._core.keys import check_key, key_error, tree_prefix
 from .._core.landing import Collisions, landing_path
@@ -43,7 +43,7 @@ from .disk import (
 )
 from .events import FileEvents, Folder, TreeEvents
 from .report import Report
-from .steps import LEFT_OUT, Choose, Doing, Filter, Step, Wanted
+from .steps import LEFT_OUT, Choose, Doing, Filter, Step, Steps, Wanted
 from .verify import Held, verify_download
 
 __all__ = ["Download", "choose_download", "download_file", "list_tree"]
@@ -260,7 +260,7 @@ class Download:
         self._base = str(root).rstrip("/")
         self._made: list[tuple[str, NeuroError | None]] = []
 
-    def listing(self) -> AsyncGenerator[BucketEntry, None]:
+    def listing(self) -> AsyncGenerator[Sequence[BucketEntry], None]:
         """All below the prefix; BlobNotFound or BlobNotADirectory if that is nothing."""
         return list_tree(self.provider, self.prefix, instead="download_file")
 
@@ -268,26 +268,26 @@ class Download:
         """Whether the disk of the destination, which need not be there yet, ignores case."""
         return await self.disk.run(self.root, _ignores_case, str(self.root))
 
-    async def steps(self) -> AsyncGenerator[Step[BlobObject], None]:
+    async def steps(self) -> Steps[BlobObject]:
         """What is to be done, decided path by path in the order of the keys."""
         wanted = Wanted(self.filter)
         collisions = Collisions(await self.ignores_case())
-        async with (
-            aclosing(self.listing()) as entries,
-            aclosing(batches(entries, _BATCH)) as groups,
-        ):
-            async for batch in groups:
-                problems = [self._problem(entry.key) for entry in batch]
-                known = await self._known(batch, problems)
-                for entry, problem in zip(batch, problems, strict=True):
+        async with aclosing(sized(self.listing(), _BATCH)) as pages:
+            async for page in pages:
+                problems = [self._problem(entry.key) for entry in page]
+                known = await self._known(page, problems)
+                steps = []
+                for entry, problem in zip(page, problems, strict=True):
                     assert isinstance(entry, BlobObject)
                     path = self._path(entry)
                     if path == "":
                         continue
-                    if not await wanted.wants(path):
-                        yield Step(path, entry, Action.SKIP, entry.size, LEFT_OUT, left_out=True)
-                        continue
-                    yield self._step(entry, path, problem, collisions, known.get(path))
+                    if self.filter is None or await wanted.wants(path):
+                        step = self._step(entry, path, problem, collisions, known.get(path))
+                    else:
+                        step = Step(path, entry, Action.SKIP, entry.size, LEFT_OUT, left_out=True)
+                    steps.append(step)
+                yield steps
 
     def _step(
         self,
@@ -300,7 +300,7 @@ class Download:
         try:
             if problem is not None:
                 raise problem
-            collisions.add(tuple(path.removesuffix("/").split("/")))
+            collisions.add(path.removesuffix("/"))
         except NeuroError as error:
             return Step(path, entry, error=error)
         if path.endswith("/"):
@@ -310,12 +310,12 @@ class Download:
         return Step(path, entry, action, entry.size, reason)
 
     async def _known(
-        self, batch: list[BucketEntry], problems: list[InvalidKey | None]
+        self, page: Sequence[BucketEntry], problems: Sequence[InvalidKey | None]
     ) -> Mapping[str, Side | None]:
-        """What is at the destinations of a batch, by path, where that is asked for."""
+        """What is at the destinations of a page, by path, where that is asked for."""
         if self._choose is None:
             return {}
-        pairs = zip(batch, problems, strict=True)
+        pairs = zip(page, problems, strict=True)
         paths = [self._path(entry) for entry, problem in pairs if problem is None]
         targets = [f"{self._base}/{path}" for path in paths]
         sides = await self.disk.run(self._base, stat_many, targets)
@@ -337,7 +337,7 @@ class Download:
 
     async def run(
         self,
-        steps: AsyncGenerator[Step[BlobObject], None],
+        steps: Steps[BlobObject],
         progress: AbstractRecursiveFileProgress | None,
     ) -> None:
         """Do the *steps*; raise TransferError if any of them failed.
@@ -356,18 +356,23 @@ class Download:
         doing.conclude()
 
     async def _jobs(
-        self, steps: AsyncGenerator[Step[BlobObject], None], doing: Doing
+        self, steps: Steps[BlobObject], doing: Doing
     ) -> AsyncGenerator[Job | Errand, None]:
         self._made.clear()
         bounds = Bounds(self.config)
         fetch = _Fetch(self.disk, self.provider, bounds, self._continue)
         async with aclosing(steps):
-            first = await anext(steps, None)
+            first = await anext(steps, ())
             await self.disk.run(self.root, _made_destination, str(self.root))
             doing.tree.enter("")
-            async with aclosing(_chain(first, steps)) as all_steps:
-                async for step in all_steps:
-                    job = None if step.left_out else await self._job(step, doing, fetch, bounds)
+            async with aclosing(each(_chain(first, steps))) as decided:
+                async for step in decided:
+                    if step.left_out:
+                        continue
+                    if step.action is Action.SKIP and step.error is None:
+                        doing.tree.enter(_above(step.path))
+                        continue
+                    job = await self._job(step, doing, fetch, bounds)
                     if job is not None:
                         yield job
 
@@ -375,7 +380,7 @@ class Download:
         self, step: Step[BlobObject], doing: Doing, fetch: _Fetch, bounds: Bounds
     ) -> Job | Errand | None:
         path = step.path
-        above = path[: path.rfind("/") + 1]
+        above = _above(path)
         try:
             if step.error is not None:
                 if above and self._problem(self.prefix + above) is None:
@@ -385,7 +390,7 @@ class Download:
         except NeuroError as error:
             doing.fail(path, error)
             return None
-        if step.action is None or step.action is Action.SKIP:
+        if step.action is None:
             return None
         doing.tree.begin(folder)
         work = partial(self._file, step, step.action, doing, fetch, bounds)
@@ -435,19 +440,23 @@ class Download:
         doing.report.done += 1
 
 
+def _above(path: str) -> str:
+    return path[: path.rfind("/") + 1]
+
+
 async def list_tree(
     provider: Provider, prefix: str, *, instead: str
-) -> AsyncGenerator[BucketEntry, None]:
+) -> AsyncGenerator[Sequence[BucketEntry], None]:
     """All below *prefix*, "" or a text that ends in a slash.
 
     BlobNotFound if that is nothing, BlobNotADirectory with a hint at the verb *instead* if it
     is a blob. An empty bucket is an empty directory.
     """
     empty = True
-    async with aclosing(provider.list(prefix, recursive=True)) as listing:
-        async for entry in listing:
+    async with aclosing(provider.pages(prefix, recursive=True)) as pages:
+        async for page in pages:
             empty = False
-            yield entry
+            yield page
     if empty and prefix:
         name, directory = provider.bucket.name or provider.bucket.id, prefix.removesuffix("/")
         try:
@@ -459,10 +468,7 @@ async def list_tree(
         )
 
 
-async def _chain(
-    first: Step[BlobObject] | None, rest: AsyncIterator[Step[BlobObject]]
-) -> AsyncGenerator[Step[BlobObject], None]:
-    if first is not None:
-        yield first
-    async for step in rest:
-        yield step
+async def _chain(first: Sequence[Step[BlobObject]], rest: Steps[BlobObject]) -> Steps[BlobObject]:
+    yield first
+    async for page in rest:
+        yield page

@@ -125,6 +125,8 @@ class TreeEvents:
 
     def enter(self, path: str) -> Folder:
         """The directory *path*, entered together with those above it if it was not."""
+        if self._stack and self._stack[-1].path == path:
+            return self._stack[-1]
         while self._stack and not path.startswith(self._stack[-1].path):
             self._done(self._stack.pop())
         if not self._stack:

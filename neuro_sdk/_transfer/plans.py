@@ -6,11 +6,12 @@ operation would have done, less what was decided anew. Before that the source is
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+from .._aio import each
 from .._core.models import BlobObject, BucketEntry
 from .._core.plan import Action, deletion_problem
 from .._core.plans import (
@@ -28,7 +29,7 @@ from ..protocols import Provider
 from .copy import Copy
 from .download import Download
 from .remove import Removal
-from .steps import Step
+from .steps import Step, Steps
 from .sync import Sync, SyncDown, SyncUp
 from .upload import Upload
 from .walk import Found, Kind
@@ -48,6 +49,8 @@ Guard = Callable[[Callable[[], Awaitable[None]]], Awaitable[None]]
 
 TreePlan = Plan[AbstractRecursiveFileProgress]
 
+S = TypeVar("S")
+
 _BATCH = 256
 _NAMED = 5
 
@@ -55,7 +58,7 @@ _NAMED = 5
 async def plan_upload(upload: Upload, guard: Guard) -> TreePlan:
     """What upload_dir would do now."""
     await upload.check()
-    steps = [step async for step in upload.steps(tell_left_out=True)]
+    steps = await _all(upload.steps(tell_left_out=True))
 
     async def work(progress: AbstractRecursiveFileProgress | None) -> None:
         await _check_files(upload, steps)
@@ -72,7 +75,7 @@ async def plan_upload(upload: Upload, guard: Guard) -> TreePlan:
 
 async def plan_download(download: Download, guard: Guard) -> TreePlan:
     """What download_dir would do now; the destination is not made for that."""
-    steps = [step async for step in download.steps()]
+    steps = await _all(download.steps())
 
     async def work(progress: AbstractRecursiveFileProgress | None) -> None:
         await _check_blobs(download.provider, download.prefix, _blobs(steps))
@@ -90,7 +93,7 @@ async def plan_download(download: Download, guard: Guard) -> TreePlan:
 
 async def plan_copy(copy: Copy, guard: Guard) -> TreePlan:
     """What copy_dir would do now."""
-    steps = [step async for step in copy.steps()]
+    steps = await _all(copy.steps())
     part = copy.config.part_size
 
     def cost(step: Step[BlobObject]) -> int:
@@ -116,7 +119,7 @@ async def plan_copy(copy: Copy, guard: Guard) -> TreePlan:
 
 async def plan_removal(removal: Removal, guard: Guard) -> Plan[AbstractDeleteProgress]:
     """What blob_rm with recursive=True would do now."""
-    steps = [step async for step in removal.steps()]
+    steps = await _all(removal.steps())
 
     async def work(progress: AbstractDeleteProgress | None) -> None:
         await _check_blobs(removal.provider, removal.prefix, _blobs(steps))
@@ -197,7 +200,7 @@ class _SyncPlan:
     async def make(cls, sync: Sync[Any], delete: bool, max_delete: int | None) -> _SyncPlan:
         sync.check_limit(max_delete)
         await sync.check()
-        steps = [step async for step in sync.steps(tell_left_out=True)]
+        steps = await _all(sync.steps(tell_left_out=True))
         extras = [step async for step in sync.extras()] if delete else []
         empty = not any(step.is_file for step in steps)
         refused = None
@@ -266,9 +269,12 @@ def _planned(
     return tuple(planned)
 
 
-async def _again(steps: Sequence[Step[Any]]) -> AsyncGenerator[Step[Any], None]:
-    for step in steps:
-        yield step
+async def _all(steps: Steps[S]) -> Sequence[Step[S]]:
+    return [step async for page in steps for step in page]
+
+
+async def _again(steps: Sequence[Step[S]]) -> Steps[S]:
+    yield steps
 
 
 def _blobs(steps: Iterable[Step[BlobObject]]) -> dict[str, BlobObject]:
@@ -300,7 +306,7 @@ async def _check_blobs(
 ) -> None:
     missing = dict(blobs)
     changed: list[str] = []
-    async with aclosing(provider.list(prefix, recursive=True)) as entries:
+    async with aclosing(each(provider.pages(prefix, recursive=True))) as entries:
         async for entry in entries:
             planned = missing.pop(entry.key, None)
             if (planned is not None and not same_version(planned, entry)) or unwanted(entry):

@@ -6,16 +6,16 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
 
-from .._aio import Job, batches, run_bounded
+from .._aio import Job, run_bounded, sized
 from .._core.keys import check_key, key_error, tree_prefix
-from .._core.models import BlobObject
+from .._core.models import BlobObject, BucketEntry
 from .._core.plan import Action
 from ..errors import BlobIsADirectory, BlobNotFound, NeuroError, StorageError
 from ..progress import AbstractDeleteProgress, StorageProgressDelete
 from ..protocols import Provider
 from .events import call
 from .report import Report
-from .steps import Step
+from .steps import Step, Steps
 
 __all__ = ["Removal", "is_directory", "remove", "remove_batch"]
 
@@ -30,8 +30,8 @@ async def is_directory(provider: Provider, key: str) -> bool:
     prefix = key.removesuffix("/") + "/"
     name = provider.bucket.name or provider.bucket.id
     check_key(prefix, provider.rules, bucket=name, marker=True)
-    async with aclosing(provider.list(prefix, recursive=True)) as entries:
-        return await anext(entries, None) is not None
+    async with aclosing(provider.pages(prefix, recursive=True, most=1)) as pages:
+        return await anext(pages, None) is not None
 
 
 async def remove(
@@ -69,15 +69,13 @@ class Removal:
         self.prefix = tree_prefix(key, provider.rules, bucket=self.name)
         self._only_below = key.endswith("/")
 
-    async def steps(self) -> AsyncGenerator[Step[BlobObject], None]:
+    async def steps(self) -> Steps[BlobObject]:
         """What is to be removed; paths are whole keys. BlobNotFound if there is nothing."""
         found = False
-        async with aclosing(self.provider.list(self.prefix, recursive=True)) as entries:
-            async for entry in entries:
-                assert isinstance(entry, BlobObject)
+        async with aclosing(self.provider.pages(self.prefix, recursive=True)) as pages:
+            async for page in pages:
                 found = True
-                error = key_error(entry.key, self.provider.rules, bucket=self.name)
-                yield Step(entry.key, entry, Action.REMOVE, entry.size, error=error)
+                yield [self._step(entry) for entry in page]
         if self.directory and not self._only_below:
             try:
                 blob = await self.provider.head(self.directory)
@@ -85,13 +83,18 @@ class Removal:
                 pass
             else:
                 found = True
-                yield Step(blob.key, blob, Action.REMOVE, blob.size)
+                yield [self._step(blob)]
         if self.directory and not found:
             raise BlobNotFound("no such blob or directory", bucket=self.name, key=self.directory)
 
+    def _step(self, entry: BucketEntry) -> Step[BlobObject]:
+        assert isinstance(entry, BlobObject)
+        error = key_error(entry.key, self.provider.rules, bucket=self.name)
+        return Step(entry.key, entry, Action.REMOVE, entry.size, error=error)
+
     async def run(
         self,
-        steps: AsyncGenerator[Step[BlobObject], None],
+        steps: Steps[BlobObject],
         progress: AbstractDeleteProgress | None,
     ) -> None:
         """Do the *steps*; raise TransferError if any of them failed."""
@@ -101,12 +104,12 @@ class Removal:
 
     async def _jobs(
         self,
-        steps: AsyncGenerator[Step[BlobObject], None],
+        steps: Steps[BlobObject],
         report: Report,
         progress: AbstractDeleteProgress | None,
     ) -> AsyncGenerator[Job, None]:
-        async with aclosing(steps), aclosing(batches(steps, _BATCH)) as groups:
-            async for batch in groups:
+        async with aclosing(sized(steps, _BATCH)) as batches:
+            async for batch in batches:
                 for step in batch:
                     if step.error is not None:
                         report.note(step.path, step.error)

@@ -6,10 +6,9 @@ Deciding and doing are apart: a transfer does each step as it is decided, a plan
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from .._aio import Errand, Job
 from .._core.plan import Action, Side
@@ -19,7 +18,7 @@ from .disk import Disk
 from .events import Folder, TreeEvents, ask
 from .report import Report
 
-__all__ = ["LEFT_OUT", "Choose", "Doing", "Filter", "Step", "Wanted"]
+__all__ = ["LEFT_OUT", "Choose", "Doing", "Filter", "Step", "Steps", "Wanted"]
 
 S = TypeVar("S")
 
@@ -31,8 +30,7 @@ Choose = Callable[[Side, Side | None], Action]
 LEFT_OUT = "left out by the filter"
 
 
-@dataclass(frozen=True, slots=True)
-class Step(Generic[S]):
+class Step(NamedTuple, Generic[S]):
     """One path of a tree, relative, with a slash at its end for a folder.
 
     ``action`` is None for a folder that moves no bytes. ``reason`` says why something is
@@ -44,13 +42,17 @@ class Step(Generic[S]):
     action: Action | None = None
     size: int = 0
     reason: str = ""
-    error: NeuroError | None = field(default=None, compare=False)
+    error: NeuroError | None = None
     left_out: bool = False
 
     @property
     def is_file(self) -> bool:
         """True for a file that is wanted, false for folders and what is left out."""
         return not self.left_out and self.path[-1:] not in ("", "/")
+
+
+Steps = AsyncGenerator[Sequence[Step[S]], None]
+"""What is to be done, some steps at a time."""
 
 
 class Wanted:

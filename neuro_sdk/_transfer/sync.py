@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from .._aio import batches
+from .._aio import each, sized
 from .._core.config import TransferConfig
 from .._core.keys import key_error
 from .._core.landing import folded
@@ -38,7 +38,7 @@ from .events import call
 from .protected import Protected
 from .remove import remove_batch
 from .report import Report
-from .steps import Filter, Step, Wanted
+from .steps import Filter, Step, Steps, Wanted
 from .surplus import plain_children, present, unlink_many
 from .upload import Cursor, Upload
 from .walk import Kind
@@ -82,7 +82,7 @@ class Sync(abc.ABC, Generic[S]):
 
     async def mirror(
         self,
-        steps: AsyncGenerator[Step[Any], None],
+        steps: Steps[Any],
         extras: dict[str, Step[S]],
         progress: AbstractRecursiveFileProgress | None,
         *,
@@ -91,14 +91,15 @@ class Sync(abc.ABC, Generic[S]):
         """Do the *steps* and, if all went well, remove the *extras*."""
         files = 0
 
-        async def seen() -> AsyncGenerator[Step[Any], None]:
+        async def seen() -> Steps[Any]:
             nonlocal files
             async with aclosing(steps):
-                async for step in steps:
-                    # What comes now is no extra, whatever was found before.
-                    extras.pop(self.name_of(step.path), None)
-                    files += step.is_file
-                    yield step
+                async for page in steps:
+                    for step in page:
+                        # What comes now is no extra, whatever was found before.
+                        extras.pop(self.name_of(step.path), None)
+                        files += step.is_file
+                    yield page
 
         try:
             await self.transfer(progress, seen(), exact=exact)
@@ -140,14 +141,14 @@ class Sync(abc.ABC, Generic[S]):
         """What the destination has alone and what is not excluded."""
 
     @abc.abstractmethod
-    def steps(self, *, tell_left_out: bool = False) -> AsyncGenerator[Step[Any], None]:
+    def steps(self, *, tell_left_out: bool = False) -> Steps[Any]:
         """What is to be transferred, and with *tell_left_out* what is not."""
 
     @abc.abstractmethod
     async def transfer(
         self,
         progress: AbstractRecursiveFileProgress | None,
-        steps: AsyncGenerator[Step[Any], None] | None = None,
+        steps: Steps[Any] | None = None,
         *,
         exact: bool = False,
     ) -> None:
@@ -192,13 +193,13 @@ class SyncUp(Sync[BlobObject]):
     async def check(self) -> None:
         await self.upload.check()
 
-    def steps(self, *, tell_left_out: bool = False) -> AsyncGenerator[Step[Any], None]:
+    def steps(self, *, tell_left_out: bool = False) -> Steps[Any]:
         return self.upload.steps(tell_left_out=tell_left_out)
 
     async def transfer(
         self,
         progress: AbstractRecursiveFileProgress | None,
-        steps: AsyncGenerator[Step[Any], None] | None = None,
+        steps: Steps[Any] | None = None,
         *,
         exact: bool = False,
     ) -> None:
@@ -206,7 +207,7 @@ class SyncUp(Sync[BlobObject]):
 
     async def is_empty(self) -> bool:
         """True if there is no file to upload."""
-        async with aclosing(self.upload.walk()) as tree:
+        async with aclosing(each(self.upload.walk())) as tree:
             async for found in tree:
                 if found.kind is Kind.FILE:
                     return False
@@ -219,12 +220,12 @@ class SyncUp(Sync[BlobObject]):
         """
         upload = self.upload
         protected = Protected(upload.disk, upload.root, upload.filter, upload.ignore_file_names)
-        listing = upload.provider.list(upload.prefix, recursive=True)
-        async with aclosing(listing), aclosing(batches(listing, _BATCH)) as groups:
-            async for batch in groups:
-                paths = [entry.key[len(upload.prefix) :] for entry in batch]
+        listing = upload.provider.pages(upload.prefix, recursive=True)
+        async with aclosing(sized(listing, _BATCH)) as pages:
+            async for page in pages:
+                paths = [entry.key[len(upload.prefix) :] for entry in page]
                 there = await self.there(paths)
-                for entry, path in zip(batch, paths, strict=True):
+                for entry, path in zip(page, paths, strict=True):
                     assert isinstance(entry, BlobObject)
                     if path == "" or path in there or await protected.excludes(path):
                         continue
@@ -295,14 +296,14 @@ class SyncDown(Sync[Side]):
     def name_of(self, path: str) -> str:
         return folded(path) if self._fold else path
 
-    def steps(self, *, tell_left_out: bool = False) -> AsyncGenerator[Step[Any], None]:
+    def steps(self, *, tell_left_out: bool = False) -> Steps[Any]:
         del tell_left_out  # the listing has it anyway
         return self.download.steps()
 
     async def transfer(
         self,
         progress: AbstractRecursiveFileProgress | None,
-        steps: AsyncGenerator[Step[Any], None] | None = None,
+        steps: Steps[Any] | None = None,
         *,
         exact: bool = False,
     ) -> None:
@@ -312,7 +313,7 @@ class SyncDown(Sync[Side]):
     async def is_empty(self) -> bool:
         """True if there is no blob to download; BlobNotFound if nothing is there at all."""
         wanted = Wanted(self.download.filter)
-        async with aclosing(self.download.listing()) as entries:
+        async with aclosing(each(self.download.listing())) as entries:
             async for entry in entries:
                 path = entry.key[len(self.download.prefix) :]
                 if entry.is_file() and await wanted.wants(path):
@@ -325,10 +326,10 @@ class SyncDown(Sync[Side]):
         Links are neither followed nor extras, and nor are pipes, sockets and devices.
         """
         download = self.download
-        async with aclosing(download.provider.list(download.prefix, recursive=True)) as listing:
+        async with aclosing(download.provider.pages(download.prefix, recursive=True)) as listing:
             names: AbstractSet[str] | None = None
             if self._fold:
-                names = {folded(entry.key) async for entry in listing}
+                names = {folded(entry.key) async for page in listing for entry in page}
             cursor = Cursor(listing)
             async with aclosing(self._files("", self._protected())) as files:
                 async for step in files:
@@ -336,7 +337,7 @@ class SyncDown(Sync[Side]):
                     if names is not None:
                         missing = folded(key) not in names
                     else:
-                        missing = await cursor.find(key) is None
+                        missing = await cursor.sides([key]) == [None]
                     if missing:
                         yield step
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
+from typing import Self
 
-from .._aio import Errand, Job, run_bounded
+from .._aio import Errand, Job, dropped, each, run_bounded
 from .._core.config import TransferConfig
 from .._core.keys import check_key, key_error, tree_prefix
 from .._core.models import BucketEntry
@@ -27,7 +29,7 @@ from .disk import Disk, Source, stat_many
 from .events import FileEvents, TreeEvents
 from .parts import send_parts
 from .report import Report
-from .steps import Choose, Doing, Filter, Step
+from .steps import Choose, Doing, Filter, Step, Steps
 from .verify import Held, verify_upload
 from .walk import Found, Kind, walk
 
@@ -210,7 +212,7 @@ class Upload:
         if not await self.disk.run(self.root, _is_folder, self.root):
             raise LocalNotADirectory(f"a file, not a folder: {str(self.root)!r}")
 
-    def walk(self, *, tell_left_out: bool = False) -> AsyncGenerator[Found, None]:
+    def walk(self, *, tell_left_out: bool = False) -> AsyncGenerator[Sequence[Found], None]:
         """What is wanted of the tree, and what is not."""
         return walk(
             self.disk,
@@ -220,17 +222,17 @@ class Upload:
             tell_left_out=tell_left_out,
         )
 
-    async def steps(self, *, tell_left_out: bool = False) -> AsyncGenerator[Step[Found], None]:
+    async def steps(self, *, tell_left_out: bool = False) -> Steps[Found]:
         """What is to be done, decided path by path."""
-        listing = self.provider.list(self.prefix, recursive=True)
+        listing = self.provider.pages(self.prefix, recursive=True)
         walked = self.walk(tell_left_out=tell_left_out)
-        async with aclosing(walked) as tree, aclosing(listing) as entries:
-            target = Cursor(entries) if self._choose is not None else None
-            async for found in tree:
-                yield await self._step(found, target)
+        async with aclosing(walked) as tree, Cursor(listing, self._choose is not None) as there:
+            async for page in tree:
+                keys = [self.prefix + found.path for found in page]
+                yield [*map(self._step, page, keys, await there.sides(keys))]
 
-    async def _step(self, found: Found, target: Cursor | None) -> Step[Found]:
-        path, key = found.path, self.prefix + found.path
+    def _step(self, found: Found, key: str, known: Side | None) -> Step[Found]:
+        path = found.path
         if found.kind is Kind.LEFT_OUT:
             size = found.side.size if found.side is not None else 0
             return Step(path, found, Action.SKIP, size, found.reason, left_out=True)
@@ -241,7 +243,6 @@ class Upload:
         error = key_error(key, self.provider.rules, bucket=self.name)
         if error is not None:
             return Step(path, found, error=error)
-        known = await target.find(key) if target is not None else None
         if found.kind is Kind.EMPTY_FOLDER:
             return Step(path, found, Action.COPY if known is None else None)
         assert found.side is not None
@@ -251,7 +252,7 @@ class Upload:
 
     async def run(
         self,
-        steps: AsyncGenerator[Step[Found], None],
+        steps: Steps[Found],
         progress: AbstractRecursiveFileProgress | None,
         *,
         exact: bool = False,
@@ -271,11 +272,11 @@ class Upload:
         doing.conclude()
 
     async def _jobs(
-        self, steps: AsyncGenerator[Step[Found], None], doing: Doing, exact: bool
+        self, steps: Steps[Found], doing: Doing, exact: bool
     ) -> AsyncGenerator[Job | Errand, None]:
         bounds = Bounds(self.config)
-        async with aclosing(steps):
-            async for step in steps:
+        async with aclosing(each(steps)) as decided:
+            async for step in decided:
                 path, found = step.path, step.source
                 if step.left_out:
                     continue
@@ -336,27 +337,54 @@ class Cursor:
     Most stores sort by the text of keys; some sort part by part, as folders on a disk are
     walked. A key is missing for certain once the listing has passed it in both ways; what was
     passed meanwhile is held, which is little, for all of a directory comes in one run.
+
+    As a context manager it owns the listing, whose first page is asked for at once. Unless
+    *wanted* nothing is asked for, and nothing found.
     """
 
-    def __init__(self, entries: AsyncIterator[BucketEntry]) -> None:
-        self._entries = entries
-        self._held: dict[str, Side] = {}
-        self._ahead: BucketEntry | None = None
-        self._over = False
+    def __init__(
+        self, pages: AsyncGenerator[Sequence[BucketEntry], None], wanted: bool = True
+    ) -> None:
+        self._pages = pages
+        self._wanted = wanted
+        self._first: asyncio.Future[Sequence[BucketEntry] | None] | None = None
+        self._held: dict[str, BucketEntry] = {}
+        self._last: str | None = ""  # the last key that was read; None when all were
 
-    async def find(self, key: str) -> Side | None:
-        parts = key.split("/")
-        while not self._over:
-            if self._ahead is None:
-                self._ahead = await anext(self._entries, None)
-                self._over = self._ahead is None
-                continue
-            ahead = self._ahead.key
-            if ahead > key and ahead.split("/") > parts:
-                break
-            self._held[ahead] = Side(self._ahead.size, self._ahead.modified_at)
-            self._ahead = None
+    async def __aenter__(self) -> Self:
+        if self._wanted:
+            self._first = asyncio.ensure_future(anext(self._pages, None))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._first is not None:
+            await dropped(self._first)
+        await self._pages.aclose()
+
+    async def sides(self, keys: Sequence[str]) -> Sequence[Side | None]:
+        """What the listing has for each of *keys*."""
+        if not self._wanted:
+            return [None] * len(keys)
+        found: list[Side | None] = []
+        for key in keys:
+            entry = self._held.get(key)
+            if entry is None and not self._passed(key):
+                entry = await self._read(key)
+            found.append(None if entry is None else Side(entry.size, entry.modified_at))
+        return found
+
+    def _passed(self, key: str) -> bool:
+        last = self._last
+        return last is None or (last > key and last.split("/") > key.split("/"))
+
+    async def _read(self, key: str) -> BucketEntry | None:
         if len(self._held) > _HELD:
             # Keys are asked for in their order: those before this one are not asked for again.
-            self._held = {held: side for held, side in self._held.items() if held >= key}
+            self._held = {held: entry for held, entry in self._held.items() if held >= key}
+        while key not in self._held and not self._passed(key):
+            page = await (self._first or anext(self._pages, None))
+            self._first = None
+            self._last = None if page is None else page[-1].key
+            for entry in page or ():
+                self._held[entry.key] = entry
         return self._held.get(key)

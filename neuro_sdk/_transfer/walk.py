@@ -6,13 +6,13 @@ import asyncio
 import os
 import stat as modes
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing, closing
-from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from .._core.ignore import IgnoreRules, parse_ignore
 from .._core.plan import Side
@@ -23,7 +23,9 @@ from .steps import LEFT_OUT, Filter
 
 __all__ = ["Found", "Kind", "read_ignore_files", "rules_above", "walk"]
 
-_AHEAD = 2
+_AHEAD = 16
+_ENTRIES_AHEAD = 4096
+_PAGE = 1000
 
 
 class Kind(Enum):
@@ -36,8 +38,7 @@ class Kind(Enum):
     LEFT_OUT = "left out"
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """One thing in the tree; ``path`` is relative, with ``/``, and ends in one for folders."""
 
     kind: Kind
@@ -48,8 +49,7 @@ class Found:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Child:
+class _Child(NamedTuple):
     name: str  # with a slash at the end for a folder
     local: str
     side: Side | None = None
@@ -61,8 +61,7 @@ class _Child:
         return self.name.endswith("/")
 
 
-@dataclass(frozen=True, slots=True)
-class _Scan:
+class _Scan(NamedTuple):
     children: list[_Child]
     ignore_files: list[bytes]
 
@@ -74,8 +73,8 @@ async def walk(
     filter_: Filter | None = None,
     ignore_file_names: AbstractSet[str] = frozenset(),
     tell_left_out: bool = False,
-) -> AsyncGenerator[Found, None]:
-    """Everything below *root* that the filter and the ignore files let through.
+) -> AsyncGenerator[Sequence[Found], None]:
+    """Everything below *root* that the filter and the ignore files let through, some at a time.
 
     Folders come before what they hold. Links are followed; one that leads back to a folder it
     lies in is a PROBLEM, and so are links to nowhere, pipes, sockets and devices, and folders
@@ -87,8 +86,8 @@ async def walk(
     identity = await disk.run(root, _identity, str(root))
     walker = _Walker(disk, filter_, names, tell_left_out)
     async with aclosing(walker.tree(str(root), rules, identity)) as tree:
-        async for found in tree:
-            yield found
+        async for page in tree:
+            yield page
 
 
 async def rules_above(disk: Disk, root: Path, names: list[str]) -> IgnoreRules:
@@ -112,7 +111,7 @@ class _Walker:
 
     def tree(
         self, root: str, rules: IgnoreRules, identity: tuple[int, int]
-    ) -> AsyncGenerator[Found, None]:
+    ) -> AsyncGenerator[Sequence[Found], None]:
         return self._folder("", root, rules, (identity,), self._scan(root))
 
     def _scan(self, local: str) -> asyncio.Future[_Scan]:
@@ -125,39 +124,49 @@ class _Walker:
         rules: IgnoreRules,
         above: tuple[tuple[int, int], ...],
         scanning: asyncio.Future[_Scan],
-    ) -> AsyncGenerator[Found, None]:
+    ) -> AsyncGenerator[Sequence[Found], None]:
         try:
             scan = await scanning
         except LocalError as error:
             if path == "":
                 raise
-            yield Found(Kind.PROBLEM, path, local, error=error)
+            yield [Found(Kind.PROBLEM, path, local, error=error)]
             return
         base = Path(local).as_posix()
         for data in scan.ignore_files:
             rules = rules.extended(base, parse_ignore(data))
-        yield Found(Kind.FOLDER if scan.children else Kind.EMPTY_FOLDER, path, local)
+        page = [Found(Kind.FOLDER if scan.children else Kind.EMPTY_FOLDER, path, local)]
+        all_wanted = self._filter is None and not rules
         folders = (c.local for c in scan.children if c.is_folder and not _ignored(c, base, rules))
         with closing(_Ahead(self._scan, folders)) as ahead:
             for child in scan.children:
                 name = path + child.name
-                reason = await self._left_out(name, child, base, rules)
+                reason = "" if all_wanted else await self._left_out(name, child, base, rules)
                 if reason:
                     if self._tell_left_out:
-                        yield Found(Kind.LEFT_OUT, name, child.local, child.side, reason=reason)
+                        left = Found(Kind.LEFT_OUT, name, child.local, child.side, reason=reason)
+                        page.append(left)
                 elif child.error is not None:
-                    yield Found(Kind.PROBLEM, name, child.local, error=child.error)
-                elif not child.is_folder:
-                    yield Found(Kind.FILE, name, child.local, child.side)
+                    page.append(Found(Kind.PROBLEM, name, child.local, error=child.error))
+                elif child.side is not None:
+                    page.append(Found(Kind.FILE, name, child.local, child.side))
                 elif child.identity is None or child.identity in above:
                     reason = f"a link that leads back to a folder it lies in: {child.local!r}"
-                    yield Found(Kind.PROBLEM, name, child.local, error=LocalError(reason))
+                    page.append(Found(Kind.PROBLEM, name, child.local, error=LocalError(reason)))
                 else:
+                    if page:
+                        yield page
+                        page = []
                     identities, scanning = (*above, child.identity), ahead.of(child.local)
                     below = self._folder(name, child.local, rules, identities, scanning)
                     async with aclosing(below):
-                        async for found in below:
-                            yield found
+                        async for more in below:
+                            yield more
+                if len(page) == _PAGE:
+                    yield page
+                    page = []
+        if page:
+            yield page
 
     async def _left_out(self, name: str, child: _Child, base: str, rules: IgnoreRules) -> str:
         if _ignored(child, base, rules):
@@ -179,7 +188,9 @@ class _Ahead:
         self._begin()
 
     def _begin(self) -> None:
-        for local in islice(self._folders, _AHEAD - len(self._begun)):
+        read = sum(_entries(scanning) for _, scanning in self._begun)
+        room = _AHEAD - len(self._begun) if read < _ENTRIES_AHEAD else int(not self._begun)
+        for local in islice(self._folders, room):
             self._begun.append((local, self._scan(local)))
 
     def of(self, local: str) -> asyncio.Future[_Scan]:
@@ -195,6 +206,11 @@ class _Ahead:
         """Nobody asks for more."""
         for _, scanning in self._begun:
             _forget(scanning)
+
+
+def _entries(scanning: asyncio.Future[_Scan]) -> int:
+    done = scanning.done() and not scanning.cancelled() and scanning.exception() is None
+    return len(scanning.result().children) if done else 0
 
 
 def _forget(scanning: asyncio.Future[_Scan]) -> None:

@@ -97,7 +97,8 @@ async def listed(
     """The listing in its order."""
     return [
         (entry.key, isinstance(entry, BlobCommonPrefix))
-        async for entry in provider.list(prefix, recursive=recursive)
+        async for page in provider.pages(prefix, recursive=recursive)
+        for entry in page
     ]
 
 
@@ -307,7 +308,7 @@ class ProviderContract:
         before = datetime.now(UTC) - timedelta(seconds=2)
         await provider.put("a/b", b"12345")
         head = await provider.head("a/b")
-        (entry,) = [entry async for entry in provider.list(recursive=True)]
+        ((entry,),) = [page async for page in provider.pages(recursive=True)]
         assert isinstance(entry, BlobObject)
         assert entry == head
         assert head.bucket == provider.bucket

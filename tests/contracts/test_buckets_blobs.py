@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -332,9 +332,13 @@ class TestListAndGlob:
         class Endless:
             """A provider with a great many blobs."""
 
-            async def list(self, prefix: str, *, recursive: bool) -> AsyncIterator[BucketEntry]:
-                for number in range(self.count):
-                    yield BlobObject(key=f"{number:06}", bucket=bucket)
+            async def pages(
+                self, prefix: str, *, recursive: bool, most: int | None
+            ) -> AsyncGenerator[Sequence[BucketEntry], None]:
+                numbers = range(self.count)
+                for start in range(0, self.count, 4000):
+                    page = numbers[start : start + 4000]
+                    yield [BlobObject(key=f"{number:06}", bucket=bucket) for number in page]
 
             count = 10_000
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -13,13 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neuro_sdk._core.keys import (
+    LOCAL_RULES,
     KeyRules,
     check_key,
     is_below,
+    is_plain,
     key_problem,
     listable_prefix,
     parents,
 )
+from neuro_sdk._providers.azure import AZURE_RULES
+from neuro_sdk._providers.gcs import GCS_RULES
 from neuro_sdk.errors import InvalidKey
 
 ANY = KeyRules()
@@ -76,6 +81,37 @@ def test_a_disk_keeps_what_is_accepted(key: str) -> None:
         assert found == [key.removesuffix("/")]
         if not key.endswith("/"):
             assert engine.read(key) == key.encode()
+
+
+WORDS = ["a", "b.c", "d-e", "_", ".", "..", "/", "//", ".a", "a.", "*", "x" * 30, "é", "\n"]
+
+
+@settings(max_examples=1500)
+@given(
+    st.lists(st.sampled_from(WORDS), max_size=12).map("".join),
+    st.builds(
+        KeyRules,
+        max_bytes=st.integers(1, 60),
+        max_segment=st.none() | st.integers(1, 40),
+        max_segments=st.none() | st.integers(1, 5),
+        reserved=st.sets(st.sampled_from(["a", "b.c", ".a", "x"])).map(frozenset),
+        forbidden=st.sampled_from(["", "\0", "*", ".", "/", "a"]),
+        forbidden_first=st.sampled_from(["", "*", ".", "d"]),
+        forbidden_last=st.sampled_from(["", ".", "e"]),
+    ),
+)
+def test_a_plain_key_is_judged_as_any_other(key: str, rules: KeyRules) -> None:
+    closely = dataclasses.replace(rules)
+    object.__setattr__(closely, "plain", 0)
+    assert key_problem(key, rules) == key_problem(key, closely)
+
+
+def test_plain_keys_need_no_closer_look_anywhere() -> None:
+    for rules in (ANY, DISK, LOCAL_RULES, AZURE_RULES, GCS_RULES):
+        assert rules.plain >= 250
+    assert is_plain("logs/2026-01/part_00.tar.gz")
+    for key in ("", "/a", "a//b", "a/./b", "a..b", "a b", "é", "a.", "a/\n", "a\n"):
+        assert not is_plain(key)
 
 
 def _ends(folder: Path) -> Iterator[Path]:

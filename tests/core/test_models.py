@@ -18,6 +18,7 @@ from neuro_sdk._core.models import (
     BucketCredentials,
     BucketEntry,
     PersistentBucketCredentials,
+    blob_object,
 )
 from neuro_sdk._core.uri import Scope, parse_blob_uri
 
@@ -117,3 +118,15 @@ def test_secrets_are_not_shown() -> None:
         for text in (repr(value), str(value), f"{value}", f"{[value]!r}"):
             assert "s3cr3t" not in text
             assert "bucket-1" in text
+
+
+def test_a_blob_made_the_short_way_is_one_like_others() -> None:
+    moment = datetime(2026, 1, 2, tzinfo=UTC)
+    short = blob_object("a/b", BUCKET, 5, None, moment, '"tag"')
+    whole = BlobObject(key="a/b", bucket=BUCKET, size=5, modified_at=moment, etag='"tag"')
+    assert (short, repr(short), hash(short)) == (whole, repr(whole), hash(whole))
+    assert [field.name for field in dataclasses.fields(BlobObject)] == [
+        *("key", "bucket", "size", "created_at", "modified_at", "etag")
+    ]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        short.size = 6  # type: ignore[misc]

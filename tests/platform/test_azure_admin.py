@@ -112,7 +112,7 @@ async def read(provider: Provider, key: str) -> bytes:
 
 
 async def keys(provider: Provider) -> list[str]:
-    return [entry.key async for entry in provider.list(recursive=True)]
+    return [entry.key async for page in provider.pages(recursive=True) for entry in page]
 
 
 async def get(url: URL | str, method: str = "GET", **options: Any) -> tuple[int, bytes]:

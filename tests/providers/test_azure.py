@@ -26,7 +26,7 @@ from neuro_sdk._core.models import BucketEntry
 from neuro_sdk._providers import azure
 from neuro_sdk._providers.azure import AzureAccess, azure_access
 from neuro_sdk._providers.lease import LeasedProvider
-from neuro_sdk._providers.opendal import Listed, Stat
+from neuro_sdk._providers.opendal import Stat
 from neuro_sdk._providers.services import opener
 from neuro_sdk.cli.azurite import AzuriteServer
 from neuro_sdk.protocols import Provider
@@ -73,7 +73,7 @@ async def read(provider: Provider, key: str) -> bytes:
 
 
 async def listed(provider: Provider) -> list[BucketEntry]:
-    return [entry async for entry in provider.list(recursive=True)]
+    return [entry async for page in provider.pages(recursive=True) for entry in page]
 
 
 class TestFields:
@@ -260,16 +260,15 @@ class TestOrder:
 
     async def test_what_is_held_back_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(azure, "_MOST_HELD", 3)
-        stat = Stat(is_file=True, size=0, modified_at=None, etag=None)
         keys = [f"{a}{b}" for a in ("\U0001f600", "\uff21") for b in range(5)]
 
         class Fixed(azure.AzureEngine):
             async def _pages(
                 self, prefix: str, recursive: bool, page: int | None
-            ) -> AsyncGenerator[Sequence[Listed], None]:
-                yield [Listed(key, stat) for key in keys]
+            ) -> AsyncGenerator[Sequence[Stat], None]:
+                yield [*map(Stat, keys)]
 
         access = AzureAccess(container="box", endpoint="http://127.0.0.1:9/l", account="l", key=KEY)
         engine = Fixed(access, bucket="box", transfer=TransferConfig())
-        found = [entry.path async for entry in engine.list("", recursive=True)]
+        found = [entry.path async for page in engine.pages("", recursive=True) for entry in page]
         assert sorted(found) == sorted(keys)

@@ -189,7 +189,7 @@ class TestBlobs:
             bucket_name="no-such-box", endpoint_url=fake_gcs.endpoint, anonymous="true"
         )
         with pytest.raises(BucketNotFound):
-            assert [entry async for entry in provider.list()] == []
+            assert [page async for page in provider.pages()] == []
         with pytest.raises(BlobNotFound):
             await provider.head("a")
         await provider.close()

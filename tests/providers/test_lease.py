@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from neuro_sdk import (
     ConfigError,
     StorageError,
 )
+from neuro_sdk._aio import each, sized
 from neuro_sdk._core.expiry import expiry_of, renewal_time
 from neuro_sdk._core.models import BlobObject, BucketEntry
 from neuro_sdk._providers.lease import LeasedProvider
@@ -54,15 +55,12 @@ class Guarded(LocalProvider):
         self._admit("put")
         await super().put(key, body)
 
-    async def list(
-        self, prefix: str = "", *, recursive: bool = False
-    ) -> AsyncGenerator[BucketEntry, None]:
-        count = 0
-        async for entry in super().list(prefix, recursive=recursive):
-            if count % 3 == 0:  # as if pages had three entries
-                self._admit("list")
-            count += 1
-            yield entry
+    async def pages(
+        self, prefix: str = "", *, recursive: bool = False, most: int | None = None
+    ) -> AsyncGenerator[Sequence[BucketEntry], None]:
+        async for page in sized(super().pages(prefix, recursive=recursive, most=most), 3):
+            self._admit("list")
+            yield page
 
 
 class Issuer:
@@ -183,7 +181,7 @@ async def test_listing_goes_on_where_the_credentials_ended(issuer: Issuer) -> No
     for key in keys:
         await lease.put(key, b"")
     seen = []
-    async for entry in lease.list(recursive=True):
+    async for entry in each(lease.pages(recursive=True)):
         seen.append(entry.key)
         if len(seen) == 4:
             issuer.revoked = 1
@@ -197,7 +195,7 @@ async def test_listing_whose_place_is_gone_says_so(issuer: Issuer) -> None:
         await lease.put(f"k{n:02}", b"")
 
     async def list_and_remove() -> None:
-        async for entry in lease.list(recursive=True):
+        async for entry in each(lease.pages(recursive=True)):
             if entry.key == "k05":
                 await lease.delete("k05")
                 issuer.revoked = 1
@@ -212,7 +210,7 @@ async def test_listing_that_is_always_refused_ends(issuer: Issuer) -> None:
     await lease.put("a", b"")
     issuer.revoked = 10**9
     with pytest.raises(AuthenticationError):
-        _ = [entry async for entry in lease.list()]
+        _ = [page async for page in lease.pages()]
     assert issuer.issued == 2
 
 

@@ -54,12 +54,11 @@ class Hostile(Front):
     async def head(self, key: str) -> BlobObject:
         return self._blob(key)
 
-    async def list(
-        self, prefix: str = "", *, recursive: bool = False
-    ) -> AsyncGenerator[BucketEntry, None]:
-        for key in sorted(self._keys, key=lambda key: key.encode("utf-8", "surrogatepass")):
-            if key.startswith(prefix):
-                yield self._blob(key)
+    async def pages(
+        self, prefix: str = "", *, recursive: bool = False, most: int | None = None
+    ) -> AsyncGenerator[Sequence[BucketEntry], None]:
+        keys = sorted(self._keys, key=lambda key: key.encode("utf-8", "surrogatepass"))
+        yield [self._blob(key) for key in keys if key.startswith(prefix)]
 
     async def fetch(
         self,

@@ -251,13 +251,13 @@ class TestUp:
         await fill(box, blobs)
 
         class Unmounted(Front):
-            async def list(
-                self, prefix: str = "", *, recursive: bool = False
-            ) -> AsyncGenerator[BucketEntry, None]:
+            async def pages(
+                self, prefix: str = "", *, recursive: bool = False, most: int | None = None
+            ) -> AsyncGenerator[Sequence[BucketEntry], None]:
                 with lifted():
                     (root / "a").unlink(missing_ok=True)
-                async for entry in self.inner.list(prefix, recursive=recursive):
-                    yield entry
+                async for page in self.inner.pages(prefix, recursive=recursive, most=most):
+                    yield page
 
         with pytest.raises(DeletionRefused):
             await buckets_behind(anywhere, Unmounted).sync_up(root, "blob:box", delete=True)
@@ -391,12 +391,14 @@ class TestDown:
         self, anywhere: Client, box: BucketHandle, tmp_path: Path
     ) -> None:
         class Backwards(Front):
-            async def list(
-                self, prefix: str = "", *, recursive: bool = False
-            ) -> AsyncGenerator[BucketEntry, None]:
-                entries = [entry async for entry in self.inner.list(prefix, recursive=recursive)]
-                for entry in reversed(entries):
-                    yield entry
+            async def pages(
+                self, prefix: str = "", *, recursive: bool = False, most: int | None = None
+            ) -> AsyncGenerator[Sequence[BucketEntry], None]:
+                pages = [
+                    page async for page in self.inner.pages(prefix, recursive=recursive, most=most)
+                ]
+                for page in reversed(pages):
+                    yield page[::-1]
 
         tree = {f"{name}/{number}": b"x" for name in "abc" for number in range(5)}
         await fill(box, tree)
@@ -489,7 +491,8 @@ async def test_protection_and_walk_agree(
         names = frozenset({".ignore"})
         kept = {
             found.path
-            async for found in walk(disk, root, filter_=filter_, ignore_file_names=names)
+            async for page in walk(disk, root, filter_=filter_, ignore_file_names=names)
+            for found in page
             if found.kind is Kind.FILE
         }
         protected = Protected(disk, root, filter_, names)
