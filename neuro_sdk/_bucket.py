@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
-from ._aio import AsyncStream, Lifetime, singly, within_lifetime
+from ._aio import AsyncStream, Lifetime, singly, sized, within_lifetime
 from ._bucket_files import callback_errors
 from ._bucket_plans import BucketPlans
 from ._core.glob import compile_glob
@@ -221,7 +221,8 @@ class BucketHandle(BucketPlans):
     async def _usage(self) -> AsyncGenerator[Sequence[BucketUsage], None]:
         provider = await self._opened()
         total = count = 0
-        async with aclosing(provider.pages("", recursive=True)) as pages:
+        listing = provider.pages("", recursive=True)
+        async with aclosing(sized(listing, _MOST)) as pages:
             async for page in pages:
                 total += sum(entry.size for entry in page)
                 count += len(page)

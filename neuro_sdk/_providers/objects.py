@@ -101,7 +101,8 @@ class ObjectProvider:
 
     async def _first(self, prefix: str) -> Stat | None:
         async with aclosing(self._engine.pages(prefix, recursive=True, most=1)) as pages:
-            return next(iter(await anext(pages, ())), None)
+            page = await anext(pages, None)
+            return None if page is None else page[0]
 
     def _blob(self, found: Stat) -> BlobObject:
         path, size, modified_at, etag, created_at, _ = found

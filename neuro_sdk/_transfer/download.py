@@ -362,19 +362,24 @@ class Download:
         bounds = Bounds(self.config)
         fetch = _Fetch(self.disk, self.provider, bounds, self._continue)
         async with aclosing(steps):
-            first = await anext(steps, ())
+            first = await anext(steps, None)
             await self.disk.run(self.root, _made_destination, str(self.root))
             doing.tree.enter("")
-            async with aclosing(each(_chain(first, steps))) as decided:
+            async with aclosing(each(_chain(first or (), steps))) as decided:
                 async for step in decided:
-                    if step.left_out:
-                        continue
-                    if step.action is Action.SKIP and step.error is None:
-                        doing.tree.enter(_above(step.path))
-                        continue
-                    job = await self._job(step, doing, fetch, bounds)
+                    job = None
+                    if not (step.left_out or self._is_skipped(step, doing)):
+                        job = await self._job(step, doing, fetch, bounds)
                     if job is not None:
                         yield job
+
+    def _is_skipped(self, step: Step[BlobObject], doing: Doing) -> bool:
+        """True if nothing is done with *step*, which lies in the folder that was made last."""
+        above = _above(step.path)
+        if step.action is not Action.SKIP or self._made[-1:] != [(above, None)]:
+            return False
+        doing.tree.enter(above)
+        return True
 
     async def _job(
         self, step: Step[BlobObject], doing: Doing, fetch: _Fetch, bounds: Bounds
@@ -390,7 +395,7 @@ class Download:
         except NeuroError as error:
             doing.fail(path, error)
             return None
-        if step.action is None:
+        if step.action is None or step.action is Action.SKIP:
             return None
         doing.tree.begin(folder)
         work = partial(self._file, step, step.action, doing, fetch, bounds)
