@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from yarl import URL
 
-from ._aio import AsyncStream, Lifetime, Opening, within_lifetime
+from ._aio import AsyncStream, Entering, Lifetime, Opening, within_lifetime
 from ._bucket import BucketHandle
 from ._buckets_plans import BucketsPlans
 from ._core.models import (
@@ -24,6 +24,7 @@ from ._core.names import check_name
 from ._core.uri import BlobPath, Scope, parse_blob_uri
 from ._lookups import Lookups
 from ._providers.lease import LeasedProvider
+from ._session.session import Session
 from ._transfer.body import Body
 from ._transfer.disk import Disk
 from .errors import IllegalArgumentError
@@ -404,6 +405,29 @@ class Buckets(BucketsPlans):
         """
         handle, key = await self.locate(uri)
         return await handle.make_signed_url(key, expires_in_seconds)
+
+    def session(
+        self,
+        bucket_id_or_name: str,
+        cluster_name: str | None = None,
+        bucket_owner: str | None = None,
+        *,
+        remove_created_on_close: bool = False,
+        org_name: str | None = None,
+        project_name: str | None = None,
+    ) -> Entering[Session]:
+        """Work on a bucket as on files, and take away what was made: use it as ``async with``.
+
+        With *remove_created_on_close* what the session made is removed at its end, after a crash
+        by the next session that says so. See :class:`neuro_sdk.drivers.Session`.
+        """
+        scope = self._where(cluster_name, org_name, project_name, bucket_owner)
+
+        async def opened() -> Session:
+            handle = await self._opened_handle(bucket_id_or_name, scope)
+            return await handle.session(remove_created_on_close=remove_created_on_close)
+
+        return Entering(opened)
 
     # Persistent credentials
 
