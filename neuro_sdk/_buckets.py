@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from yarl import URL
 
@@ -21,9 +28,11 @@ from ._core.models import (
     PersistentBucketCredentials,
 )
 from ._core.names import check_name
+from ._core.query import QueryResult
 from ._core.uri import BlobPath, Scope, parse_blob_uri
 from ._lookups import Lookups
 from ._providers.lease import LeasedProvider
+from ._query.run import run_query
 from ._session.session import Session
 from ._transfer.body import Body
 from ._transfer.disk import Disk
@@ -428,6 +437,59 @@ class Buckets(BucketsPlans):
             return await handle.session(remove_created_on_close=remove_created_on_close)
 
         return Entering(opened)
+
+    @overload
+    async def query(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
+    ) -> QueryResult: ...
+
+    @overload
+    async def query(
+        self,
+        sql: str,
+        parameters: Sequence[object] | Mapping[str, object] = (),
+        *,
+        arrow: Literal[False],
+    ) -> QueryResult: ...
+
+    @overload
+    async def query(
+        self,
+        sql: str,
+        parameters: Sequence[object] | Mapping[str, object] = (),
+        *,
+        arrow: Literal[True],
+    ) -> Any: ...
+
+    async def query(
+        self,
+        sql: str,
+        parameters: Sequence[object] | Mapping[str, object] = (),
+        *,
+        arrow: bool = False,
+    ) -> QueryResult | Any:
+        """Run one statement of SQL over blobs: ``SELECT ... FROM 'blob:bucket/*.parquet'``.
+
+        DuckDB runs it (extra ``query``) and reads only the ranges of Parquet files that it needs;
+        CSV and JSON are read whole. A name is a ``blob:`` URI, also with a glob, in quotes where a
+        table stands or as an argument of ``read_parquet`` and its like. *parameters* take the
+        places of ``?`` or ``$name``. Gives rows, or with *arrow* a ``pyarrow.Table``.
+
+        Wrong SQL is DuckDB's own error. The statement can read the blobs that this client may
+        read and nothing else: no files of this machine, no network, no extensions, no variables;
+        it can write nothing. Blobs are of one version, or BlobChanged is raised.
+        """
+        return await self._queried(sql, parameters, arrow)
+
+    @within_lifetime
+    async def _queried(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object], arrow: bool
+    ) -> QueryResult | Any:
+        async def where(uri: str) -> tuple[Provider, str]:
+            handle, key = await self.locate(uri)
+            return await self._provider(handle.bucket), key
+
+        return await run_query(where, sql, parameters, arrow=arrow)
 
     # Persistent credentials
 
