@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ..errors import NeuroError, StorageError
+from ..errors import StorageError
 from .keys import is_below
 
 __all__ = ["Created", "may_be_there", "removal_order"]
@@ -57,6 +57,7 @@ def removal_order(paths: Iterable[str]) -> list[str]:
 def may_be_there(error: BaseException) -> bool:
     """True if a write that failed with *error* may have been taken by the store all the same.
 
-    What was refused was not written; what was cut off or never answered may have been.
+    What was refused, or had no body to the end, was not written; what was cut off or never
+    answered may have been.
     """
-    return isinstance(error, StorageError) or not isinstance(error, NeuroError)
+    return isinstance(error, StorageError) or not isinstance(error, Exception)

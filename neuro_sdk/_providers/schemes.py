@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import difflib
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -20,44 +19,19 @@ from .._core import azure
 from .._core.config import TransferConfig
 from .._core.described import Capability, Metadata, PresignedRequest
 from .._core.keys import LOCAL_INTERNAL, KeyRules, tree_prefix
-from .._core.models import Bucket, BucketCredentials
+from .._core.models import Bucket
 from .._core.uri import local_path
 from ..errors import BlobIsADirectory, ConfigError, NotSupportedError, local_error
 from ..protocols import Provider
 from .azure import AzureAccess, azure_access
 from .objects import ObjectProvider
-from .opendal import SCHEMES, Engine
+from .opendal import Engine
+from .options import MAKERS, azure_fields, bucket_of, check_options, open_kind
 from .rooted import RootedProvider
-from .services import open_provider
 
-__all__ = ["SchemeService", "check_options", "open_scheme"]
+__all__ = ["SchemeService", "open_scheme"]
 
 _METADATA = frozenset({"s3", "azblob", "gcs"})
-
-
-def check_options(scheme: str, options: Mapping[str, str]) -> None:
-    """Raise ConfigError unless OpenDAL knows *scheme* and it knows all *options*."""
-    known = SCHEMES.get(scheme)
-    if known is None:
-        raise ConfigError(
-            f"there is no scheme {scheme!r}{_meant(scheme, SCHEMES)}; "
-            f"known are: {', '.join(sorted(SCHEMES))}"
-        )
-    for name in options:
-        if name not in known.allowed:
-            raise ConfigError(
-                f"the scheme {scheme!r} knows no option {name!r}{_meant(name, known.allowed)}; "
-                f"it knows: {', '.join(sorted(known.allowed))}"
-            )
-    needed = known.required | ({"root"} if scheme == "fs" else set())
-    for name in sorted(needed):
-        if not options.get(name):
-            raise ConfigError(f"the scheme {scheme!r} needs the option {name!r}")
-
-
-def _meant(name: str, known: Mapping[str, object] | frozenset[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 Sign = Callable[[str, str, int], Awaitable[PresignedRequest]]
@@ -146,19 +120,19 @@ async def open_scheme(
     name = options.get("bucket") or options.get("container") or scheme
     rest = {key: value for key, value in options.items() if value}
     root = ""
-    if scheme in _MAKERS or scheme == "memory":
+    if scheme in MAKERS or scheme == "memory":
         # A prefix of keys: the engine would let '..' lead out of it.
         root = tree_prefix(rest.pop("root", "").strip("/"), KeyRules(), bucket=name)
     elif ".." in rest.get("root", "").split("/"):
         raise ConfigError(f"the option 'root' of the scheme {scheme!r} must not hold '..'")
-    make = _MAKERS.get(scheme)
+    make = MAKERS.get(scheme)
     provider = None if make is None else make(name, rest, transfer)
     if provider is not None:
         rest = {**_DEFAULTS.get(scheme, {}), **rest, **_SETTLED.get(scheme, {})}
     engine = Engine(scheme, rest, bucket=name, limits=transfer)
     if provider is None:
         provider = ObjectProvider(
-            _bucket(name, Bucket.Provider(scheme)),
+            bucket_of(name, Bucket.Provider(scheme)),
             engine,
             rules=KeyRules(),
             transfer=transfer,
@@ -183,10 +157,10 @@ _SETTLED: Mapping[str, Mapping[str, str]] = {
 def _signer(scheme: str, options: Mapping[str, str], name: str) -> Sign | None:
     if scheme == "azblob":
         # The engine's URLs grant everything for an hour, whatever they are asked for.
-        fields = _renamed(options, _AZBLOB) or {}
+        fields = azure_fields(options)
         if not azure.is_account_key(fields.get("credential", "")):
             return None
-        return partial(_sign_azure, azure_access(_bucket(name, Bucket.Provider.AZURE), fields))
+        return partial(_sign_azure, azure_access(bucket_of(name, Bucket.Provider.AZURE), fields))
     if scheme == "gcs" and not options.get("credential"):
         return None  # only the key of a service account signs
     # Nobody knows the checksum of what others will send.
@@ -247,86 +221,4 @@ async def _folder(root: str, transfer: TransferConfig) -> SchemeService:
         await asyncio.to_thread(os.makedirs, root, exist_ok=True)
     except OSError as cause:
         raise local_error(cause, root) from cause
-    return _FolderService(root, _open(root, Bucket.Provider.LOCAL, {"root": root}, transfer))
-
-
-def _s3(name: str, options: Mapping[str, str], transfer: TransferConfig) -> Provider | None:
-    fields = {
-        "bucket": "bucket_name",
-        "endpoint": "endpoint_url",
-        "region": "region_name",
-        "access_key_id": "access_key_id",
-        "secret_access_key": "secret_access_key",
-        "session_token": "session_token",
-    }
-    told = _renamed(options, fields, also={"disable_config_load", "disable_ec2_metadata"})
-    if told is None or not (told.get("access_key_id") and told.get("secret_access_key")):
-        return None
-    kind = Bucket.Provider.MINIO if told.get("endpoint_url") else Bucket.Provider.AWS
-    return _open(name, kind, told, transfer)
-
-
-_AZBLOB = {
-    "container": "bucket_name",
-    "endpoint": "storage_endpoint",
-    "account_name": "account_name",
-    "account_key": "credential",
-    "sas_token": "sas_token",
-}
-
-
-def _azblob(name: str, options: Mapping[str, str], transfer: TransferConfig) -> Provider | None:
-    told = _renamed(options, _AZBLOB)
-    if told is None or not (told.get("credential") or told.get("sas_token")):
-        return None
-    return _open(name, Bucket.Provider.AZURE, told, transfer)
-
-
-def _gcs(name: str, options: Mapping[str, str], transfer: TransferConfig) -> Provider | None:
-    fields = {
-        "bucket": "bucket_name",
-        "endpoint": "endpoint_url",
-        "credential": "key_data",
-        "token": "access_token",
-    }
-    told = _renamed(options, fields, also={"disable_config_load", "disable_vm_metadata"})
-    if told is None or not (told.get("key_data") or told.get("access_token")):
-        return None
-    return _open(name, Bucket.Provider.GCP, told, transfer)
-
-
-def _renamed(
-    options: Mapping[str, str],
-    fields: Mapping[str, str],
-    also: frozenset[str] | set[str] = frozenset(),
-) -> dict[str, str] | None:
-    """The options as fields of credentials; None if one of them has no field."""
-    if not options.keys() <= fields.keys() | also:
-        return None
-    return {fields[name]: value for name, value in options.items() if name in fields}
-
-
-_MAKERS: Mapping[str, Callable[[str, Mapping[str, str], TransferConfig], Provider | None]] = {
-    "azblob": _azblob,
-    "gcs": _gcs,
-    "s3": _s3,
-}
-
-
-def _open(
-    name: str, kind: Bucket.Provider, fields: Mapping[str, str], transfer: TransferConfig
-) -> Provider:
-    credentials = BucketCredentials(bucket_id=name, provider=kind, credentials=fields)
-    return open_provider(_bucket(name, kind), credentials, transfer=transfer)
-
-
-def _bucket(name: str, kind: Bucket.Provider) -> Bucket:
-    return Bucket(
-        id=name,
-        owner="",
-        name=name,
-        provider=kind,
-        created_at=datetime.fromtimestamp(0, UTC),
-        cluster_name="driver",
-        imported=True,
-    )
+    return _FolderService(root, open_kind(root, Bucket.Provider.LOCAL, {"root": root}, transfer))

@@ -12,7 +12,8 @@ from .._core.places import place_id
 from .._transfer.disk import Disk
 from ..errors import NotSupportedError
 from ..protocols import ControlPlane, Provider
-from .session import Session, begin_tracking
+from .lifetime import begin_tracking
+from .session import Session
 
 __all__ = ["open_bucket"]
 

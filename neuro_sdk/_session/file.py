@@ -12,12 +12,11 @@ from types import TracebackType
 from typing import Self
 
 from .._core.models import BlobObject
-from .._transfer.disk import Disk
 from ..errors import BlobNotFound, IllegalArgumentError
 from ..protocols import Provider
 from .spool import Spool
 
-__all__ = ["MODES", "OpendalFile", "Publish", "Reading", "Writing", "opened_to_append"]
+__all__ = ["MODES", "OpendalFile", "Publish", "Reading", "Writing", "find_base"]
 
 MODES = ("rb", "r", "wb", "w", "ab", "a")
 _AHEAD = 1 << 20
@@ -181,6 +180,14 @@ class Reading:
     drop = close
 
 
+@dataclass(frozen=True)
+class Base:
+    """What is there already when a file is opened to append."""
+
+    size: int
+    fetch: Callable[[], AsyncGenerator[bytes, None]]
+
+
 @dataclass
 class Writing:
     """What is written, until it is published; *base* is what it is added to."""
@@ -188,12 +195,15 @@ class Writing:
     spool: Spool
     publish: Publish
     dropped: Callable[[], Awaitable[None]]
-    base: Callable[[], AsyncGenerator[bytes, None]] | None = None
-    base_size: int = 0
+    base: Base | None = None
+
+    @property
+    def _start(self) -> int:
+        return 0 if self.base is None else self.base.size
 
     @property
     def position(self) -> int:
-        return self.base_size + self.spool.position
+        return self._start + self.spool.position
 
     @position.setter
     def position(self, position: int) -> None:
@@ -201,13 +211,13 @@ class Writing:
 
     @property
     def size(self) -> int:
-        return self.base_size + self.spool.size
+        return self._start + self.spool.size
 
     async def close(self) -> None:
         try:
             content = self.spool.content()
             if self.base is not None:
-                content = _joined(self.base(), content)
+                content = _joined(self.base.fetch(), content)
             if isinstance(content, bytes):
                 await self.publish(content)
             else:
@@ -236,23 +246,10 @@ async def _joined(
             yield piece
 
 
-async def opened_to_append(
-    disk: Disk,
-    opened: Callable[[], Awaitable[Provider]],
-    path: str,
-    publish: Publish,
-    dropped: Callable[[], Awaitable[None]],
-) -> Writing:
-    """What is added to the blob that is at *path* now, if one is."""
-    provider = await opened()
+async def find_base(provider: Provider, path: str) -> Base | None:
+    """The blob that is at *path* now, if one is."""
     try:
         blob = await provider.head(path)
     except BlobNotFound:
-        return Writing(Spool(disk), publish, dropped)
-    return Writing(
-        Spool(disk),
-        publish,
-        dropped,
-        base=lambda: provider.fetch(path, known=blob),
-        base_size=blob.size,
-    )
+        return None
+    return Base(blob.size, lambda: provider.fetch(path, known=blob))

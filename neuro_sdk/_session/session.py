@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
-from types import TracebackType
-from typing import Self
 
-from .._aio import AsyncStream, Entering, Lifetime, within_lifetime
-from .._core.config import TransferConfig
+from .._aio import AsyncStream, Entering, within_lifetime
+from .._core.created import may_be_there
 from .._core.described import Capability, EntryMode, Metadata, PresignedRequest
 from .._core.keys import check_key, tree_prefix
-from .._core.models import BlobObject
 from .._core.uri import LocalPath, local_path
 from .._transfer.body import Body, gathered, normalised
-from .._transfer.disk import Disk
 from .._transfer.download import download_file
 from .._transfer.remove import is_directory, remove
 from .._transfer.upload import upload_file
-from ..errors import BlobIsADirectory, BlobNotFound, ClientClosed, IllegalArgumentError, NeuroError
-from ..protocols import Provider, Service
+from ..errors import BlobIsADirectory, BlobNotFound, IllegalArgumentError
 from .copying import copy_path
-from .file import MODES, OpendalFile, Reading, Writing, opened_to_append
+from .file import MODES, OpendalFile, Reading, Writing, find_base
+from .lifetime import Tracked
 from .spool import Spool
-from .tracking import Tracking
 
-__all__ = ["Session", "begin_tracking"]
+__all__ = ["Session"]
 
 _GATHER = 1 << 20
 _HASHES = ("md5", "sha256")
@@ -34,7 +29,7 @@ _LONGEST = 7 * 24 * 3600
 _DIRECTORY = Metadata(mode=EntryMode(entry_is_file=False, entry_is_dir=True), content_length=0)
 
 
-class Session:
+class Session(Tracked):
     """Files and directories at one place, and which of them were made here.
 
     Paths are relative to the place, with ``/`` between their parts; that of a directory may end
@@ -48,76 +43,6 @@ class Session:
     With ``remove_created_on_close`` all that counts is removed when the session is closed, and
     nothing else: what others put into a directory that was made here stays.
     """
-
-    def __init__(
-        self,
-        opened: Callable[[], Awaitable[Provider]],
-        service: Service | None,
-        disk: Disk,
-        transfer: TransferConfig,
-        lifetime: Lifetime,
-        *,
-        name: str,
-        tracking: Tracking,
-        remove_created_on_close: bool,
-    ) -> None:
-        self._opened = opened
-        self._told_by = service
-        self._disk = disk
-        self._transfer = transfer
-        self._lifetime = lifetime
-        self._name = name
-        self._tracking = tracking
-        self.remove_created_on_close = remove_created_on_close
-        self._closed = False
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} at {self._name!r}{', closed' if self._closed else ''}>"
-
-    # Lifetime
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            await self.close()
-        except NeuroError as failure:
-            if error is None:
-                raise
-            error.add_note(f"and when the session was closed: {failure}")
-
-    async def close(self) -> None:
-        """End the session; remove what it made if ``remove_created_on_close``.
-
-        Files that are still open are not published. TransferError names what could not be
-        removed, which the next session at this place tries again.
-        """
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            if self.remove_created_on_close and len(self._tracking.created):
-                with self._lifetime.call():
-                    await self._tracking.remove_created(await self._opened())
-        finally:
-            if not self._lifetime.inherited:
-                await self._tracking.close()
-
-    @property
-    def _service(self) -> Service:
-        assert self._told_by is not None, "the provider is asked for first"
-        return self._told_by
-
-    async def _provider(self) -> Provider:
-        if self._closed:
-            raise ClientClosed("this session is closed; open another")
-        return await self._opened()
 
     # Files
 
@@ -138,21 +63,23 @@ class Session:
         provider = await self._file(path)
         if mode.startswith("r"):
             return OpendalFile(path, mode, Reading(self._provider, await self._look(path)))
+        base = await find_base(provider, path) if mode.startswith("a") else None
         new = await self._tracking.making(path)
-
-        async def publish(body: bytes | AsyncIterator[bytes]) -> None:
-            with self._lifetime.call():
-                await (await self._provider()).put(path, body)
 
         async def dropped() -> None:
             if new:
                 await self._tracking.gone(self._tracking.created.discard(path))
 
-        if mode.startswith("w"):
-            return OpendalFile(path, mode, Writing(Spool(self._disk), publish, dropped))
-        del provider
-        inner = await opened_to_append(self._disk, self._provider, path, publish, dropped)
-        return OpendalFile(path, mode, inner)
+        async def publish(body: bytes | AsyncIterator[bytes]) -> None:
+            try:
+                with self._lifetime.call():
+                    await (await self._provider()).put(path, body)
+            except BaseException as error:
+                if not may_be_there(error):
+                    await dropped()
+                raise
+
+        return OpendalFile(path, mode, Writing(Spool(self._disk), publish, dropped, base))
 
     @within_lifetime
     async def read_bytes(self, path: str) -> bytes:
@@ -352,37 +279,6 @@ class Session:
         """What can be done at this place."""
         await self._provider()
         return await self._service.capability()
-
-    async def get_created_resources(self) -> set[str]:
-        """The paths that were made here and are still there; those of directories end in ``/``."""
-        return set(self._tracking.created)
-
-    # Parts of the above
-
-    async def _file(self, path: str) -> Provider:
-        provider = await self._provider()
-        check_key(path, provider.rules, bucket=self._name)
-        return provider
-
-    async def _look(self, path: str) -> BlobObject:
-        provider = await self._provider()
-        try:
-            return await provider.head(path)
-        except BlobNotFound:
-            if await is_directory(provider, path):
-                raise BlobIsADirectory(
-                    "a directory where a file is needed", bucket=self._name, key=path
-                ) from None
-            raise
-
-
-async def begin_tracking(
-    disk: Disk, place: str, opened: Callable[[], Awaitable[Provider]], remove_created: bool
-) -> Tracking:
-    """What a session at *place* made is only kept on the disk where it is to be removed."""
-    if not remove_created:
-        return Tracking(disk)
-    return await Tracking.begin(disk, place, await opened())
 
 
 def _is_root(path: str) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+from .._aio import to_its_end
 from .._core.created import Created, may_be_there, removal_order
 from .._core.keys import key_error
 from .._transfer.disk import Disk
@@ -89,7 +91,8 @@ class Tracking:
         """Let go of the journal, which stays if something is still to be removed."""
         if self._journal is not None:
             journal, self._journal = self._journal, None
-            await self._disk.run("journal", journal.close)
+            # Not by the disk's threads: those of a client may be gone.
+            await to_its_end(asyncio.to_thread(journal.close))
 
 
 async def _removed(provider: Provider, paths: Collection[str]) -> Mapping[str, Exception]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_va
 
 from .._core.places import is_secret
 from .._core.uri import LocalPath, local_path
-from .._providers.schemes import check_options
+from .._providers.options import check_options
 from ..errors import ConfigError, local_error
 
 __all__ = ["OpendalConfig"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import os
 import threading
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from ..errors import ClientClosed, ForkedProcessError
@@ -32,12 +34,20 @@ class LoopThread:
         except BaseException:
             work.close()
             raise
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        ended: concurrent.futures.Future[T] = concurrent.futures.Future()
+        tasks: list[asyncio.Task[T]] = []
+
+        def begin() -> None:
+            tasks.append(self._loop.create_task(work))
+            tasks[0].add_done_callback(partial(_hand_over, ended))
+
+        self._loop.call_soon_threadsafe(begin)
         try:
-            return future.result()
+            return ended.result()
         except BaseException:
-            if future.cancel():
-                asyncio.run_coroutine_threadsafe(_rest(), self._loop).result()
+            if not ended.done():
+                self._loop.call_soon_threadsafe(lambda: tasks[0].cancel())
+                concurrent.futures.wait([ended])
             raise
 
     def _check(self) -> None:
@@ -61,8 +71,15 @@ class LoopThread:
         self._loop.close()
 
 
-async def _rest() -> None:
-    await asyncio.sleep(0)
+def _hand_over(ended: concurrent.futures.Future[T], task: asyncio.Task[T]) -> None:
+    if task.cancelled():
+        ended.set_exception(ClientClosed("this was closed during the call"))
+        return
+    error = task.exception()
+    if error is None:
+        ended.set_result(task.result())
+    else:
+        ended.set_exception(error)
 
 
 async def _cancel_all() -> None:

@@ -11,7 +11,8 @@ from .._core.config import TransferConfig
 from .._core.places import place_id
 from .._core.uri import LocalPath
 from .._providers.schemes import SchemeService, open_scheme
-from .._session.session import Session, begin_tracking
+from .._session.lifetime import begin_tracking
+from .._session.session import Session
 from .._session.tracking import Tracking
 from .._transfer.disk import Disk
 from ..errors import ClientClosed, ClientStateError
@@ -120,11 +121,15 @@ class OpendalDriver(Session):
         try:
             await super().close()
         finally:
-            await self._lifetime.end()
             self._disk.close()
             if self._place is not None:
                 await self._place.close()
                 await asyncio.sleep(_REST)
+
+    async def _end_calls(self) -> None:
+        # None of them may make anything behind the removal.
+        calls, self._lifetime = self._lifetime, Lifetime()
+        await calls.end()
 
     async def _connected(self) -> Provider:
         if self._place is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import doctest
+import signal
 import subprocess
 import sys
 import threading
@@ -14,11 +15,13 @@ from typing import Any, Dict, List, Optional  # noqa: UP035 - as the document wr
 
 import pytest
 
-from neuro_sdk import ClientClosed
+from neuro_sdk import Client, ClientClosed
 from neuro_sdk.drivers import OpendalDriver, SyncOpendalDriver
+from neuro_sdk.drivers.loop import LoopThread
 from neuro_sdk.drivers.s3 import BaseS3Driver, get_driver, register_driver
 from neuro_sdk.drivers.s3 import registry as known
 
+from ..contracts.stores import Store, needs
 from .conftest import Place
 
 EXAMPLE = """
@@ -232,3 +235,47 @@ opendal.write_bytes("file", b"x")
             timeout=60,
         )
         assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_on_ctrl_c_a_call_ends_first() -> None:
+    loop = LoopThread("test")
+    ended = []
+
+    async def long() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.2)
+            ended.append(True)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            loop.run(long())
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert ended == [True]
+    loop.close()
+    with pytest.raises(ClientClosed):
+        loop.run(long())
+
+
+# What the chapter tells of: connections, buckets and queries are the client's
+
+
+async def test_the_flow_of_the_chapter(anywhere: Client, store: Store) -> None:
+    needs(store, "creation")
+    buckets = anywhere.buckets
+    created = await buckets.create("my-table")  # createBucket(bucket_name)
+    assert await buckets.get("my-table") == created  # getBucket(bucket_name)
+    await buckets.put_blob("my-table", "my_table.csv", b"id,name\n1,one\n2,two\n")
+    results = await buckets.query("SELECT * FROM 'blob:my-table/*.csv'")  # execute_query(...)
+    assert list(results) == [(1, "one"), (2, "two")]
+    await buckets.rm("my-table", force=True)  # deleteBucket(bucket_name)
+    await anywhere.close()
+    with pytest.raises(ClientClosed):
+        await buckets.get("my-table")

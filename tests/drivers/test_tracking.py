@@ -8,12 +8,23 @@ import logging
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import aiohttp
 import pytest
 
-from neuro_sdk import AuthorizationError, Client, TransferError
+import neuro_sdk
+from neuro_sdk import (
+    AuthorizationError,
+    BlobNotFound,
+    BucketHandle,
+    Client,
+    ClientClosed,
+    LocalNotFound,
+    NotSupportedError,
+    TransferError,
+)
 from neuro_sdk._core.created import Created, may_be_there, removal_order
 from neuro_sdk._core.places import place_id
 from neuro_sdk.drivers import OpendalDriver
@@ -237,23 +248,105 @@ async def test_a_cut_line_of_a_journal_is_no_path(tmp_path: Path, journals: Jour
         assert await _scan(after) == {"m"}
 
 
-async def test_sessions_on_buckets(client: Client, journals: Journals) -> None:
-    await client.buckets.create("tests")
-    await client.buckets.put_blob("tests", "theirs", b"1")
-    async with client.buckets.session("tests", remove_created_on_close=True) as session:
+async def test_sessions_on_buckets(anywhere: Client, box: BucketHandle, journals: Journals) -> None:
+    await box.put_blob("theirs", b"1")
+    buckets = anywhere.buckets
+    async with buckets.session("box", remove_created_on_close=True) as session:
         await session.write_bytes("mine/1", b"2")
         async with session.open("mine/2", "w") as file:
             await file.write("text")
-        assert await session.get_created_resources() == {"mine/1", "mine/2"}
+        await session.create_dir("mine/dir/")
+        await session.rename("mine/2", "mine/3")
+        assert await session.get_created_resources() == {"mine/1", "mine/3", "mine/dir/"}
         assert await session.hash("mine/1", "md5") == "c81e728d9d4c2f636f067f89cc14862c"
+        assert (await session.stat("mine/3")).content_length == 4
         assert len(journals()) == 1
-    left = [entry.key async for entry in client.buckets.list_blobs("blob:tests", True)]
-    assert left == ["theirs"]
+    assert [entry.key async for entry in box.list_blobs(recursive=True)] == ["theirs"]
     assert journals() == []
-    session = await client.buckets.session("tests")
+    session = await box.session()
     await session.write_bytes("kept", b"3")
     await session.close()
-    assert (await client.buckets.head_blob("tests", "kept")).size == 1
+    assert (await box.head_blob("kept")).size == 1
+
+
+async def test_a_bucket_signs_reads(client: Client) -> None:
+    await client.buckets.create("tests")
+    async with client.buckets.session("tests") as session:
+        await session.write_bytes("a", b"1")
+        can = await session.capability()
+        assert (can.presign_read, can.presign_write) == (True, False)
+        signed = await session.presign_read("a", 60)
+        async with aiohttp.ClientSession() as http, http.get(signed.url) as answer:
+            assert await answer.read() == b"1"
+        with pytest.raises(NotSupportedError, match="OpendalDriver"):
+            await session.presign_write("a", 60)
+
+
+async def test_a_session_whose_client_is_closed_leaves_its_journal(
+    home: Path, journals: Journals
+) -> None:
+    async with neuro_sdk.local(home) as client:
+        await client.buckets.create("tests")
+        session = await client.buckets.session("tests", remove_created_on_close=True)
+        await session.write_bytes("a", b"1")
+    with pytest.raises(ClientClosed):
+        await session.close()
+    assert len(journals()) == 1
+    async with (
+        neuro_sdk.local(home) as client,
+        client.buckets.session("tests", remove_created_on_close=True) as session,
+    ):
+        assert not await session.exists("a")
+    assert journals() == []
+
+
+async def test_a_failed_write_does_not_cost_the_file_that_was_there(tmp_path: Path) -> None:
+    async def failing() -> AsyncIterator[bytes]:
+        yield b"half"
+        raise ZeroDivisionError
+
+    place = Place("fs", {"root": str(tmp_path / "root")})
+    async with place.driver() as before:
+        for name in ("body", "path", "copied", "opened"):
+            await before.write_bytes(name, b"theirs")
+    async with place.driver(remove_created_on_close=True) as driver:
+        with pytest.raises(ZeroDivisionError):
+            await driver.write_bytes("body", failing())
+        with pytest.raises(LocalNotFound):
+            await driver.write_from_path("path", tmp_path / "nothing")
+        with pytest.raises(BlobNotFound):
+            await driver.copy("nothing", "copied")
+        with pytest.raises(ZeroDivisionError):
+            async with driver.open("opened", "ab") as file:
+                await file.write(b"x")
+                raise ZeroDivisionError
+        async with driver.open("body", "rb"):
+            pass
+        with pytest.raises(KeyConflict):  # a file stands where a folder is needed
+            async with driver.open("body/below", "wb") as file:
+                await file.write(b"x")
+        assert await driver.get_created_resources() == set()
+    async with place.driver() as after:
+        assert await _scan(after) == {"body", "path", "copied", "opened"}
+
+
+async def test_calls_under_way_end_before_the_removal(tmp_path: Path) -> None:
+    begun = asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"x" * (2 << 20)
+        begun.set()
+        await asyncio.sleep(60)
+
+    place = Place("fs", {"root": str(tmp_path / "root")})
+    driver = await place.driver(remove_created_on_close=True).connect()
+    await driver.write_bytes("done", b"1")
+    writing = asyncio.create_task(driver.write_bytes("slow", slow()))
+    await begun.wait()
+    await driver.close()
+    with pytest.raises(ClientClosed):
+        await writing
+    assert list((tmp_path / "root").iterdir()) == []
 
 
 def test_paths_are_told_apart_by_directories() -> None:
@@ -277,6 +370,7 @@ def test_what_was_refused_was_not_written() -> None:
     assert may_be_there(asyncio.CancelledError())
     assert not may_be_there(AuthorizationError("no"))
     assert not may_be_there(KeyConflict("no"))
+    assert not may_be_there(ZeroDivisionError())
 
 
 def test_a_place_is_known_without_its_secrets() -> None:
