@@ -22,7 +22,7 @@ def is_secret(option: str) -> bool:
 def place_id(scheme: str, options: Mapping[str, str]) -> str:
     """A name for the place, the same for all who open it with whatever credentials."""
     told = {
-        name: _without_user(value)
+        name: value.strip("/") if name == "root" else _without_user(value)
         for name, value in options.items()
         if not is_secret(name) and name != "access_key_id"
     }

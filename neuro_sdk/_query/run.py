@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from .._core.query import QueryResult
@@ -20,10 +21,31 @@ async def run_query(
     where: Where, sql: str, parameters: Parameters, *, arrow: bool
 ) -> QueryResult | Any:
     """See ``Buckets.query``. A cancelled caller waits until the query has ended."""
-    blobs = QueriedBlobs(where, asyncio.get_running_loop())
-    query = await asyncio.to_thread(_opened, blobs)
+    loop = asyncio.get_running_loop()
+    blobs = QueriedBlobs(where, loop)
+    # A thread of its own: those of the loop are what its reads may wait for.
+    thread = ThreadPoolExecutor(1, "neuro-sdk-query")
+    try:
+        query = await loop.run_in_executor(thread, _opened, blobs)
+        try:
+            return await _asked(loop, thread, blobs, query, sql, parameters, arrow)
+        finally:
+            await loop.run_in_executor(thread, query.close)
+    finally:
+        thread.shutdown(wait=False)
+
+
+async def _asked(
+    loop: asyncio.AbstractEventLoop,
+    thread: ThreadPoolExecutor,
+    blobs: QueriedBlobs,
+    query: Query,
+    sql: str,
+    parameters: Parameters,
+    arrow: bool,
+) -> QueryResult | Any:
     ask: Callable[[str, Parameters], QueryResult | Any] = query.table if arrow else query.rows
-    work = asyncio.ensure_future(asyncio.to_thread(ask, sql, parameters))
+    work = loop.run_in_executor(thread, ask, sql, parameters)
     try:
         return await asyncio.shield(work)
     except asyncio.CancelledError:
@@ -40,8 +62,6 @@ async def run_query(
         if blobs.failure is not None:
             raise blobs.failure from None
         raise
-    finally:
-        await asyncio.to_thread(query.close)
 
 
 def _opened(blobs: QueriedBlobs) -> Query:

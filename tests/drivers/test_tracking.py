@@ -377,5 +377,6 @@ def test_a_place_is_known_without_its_secrets() -> None:
     options = {"bucket": "b", "endpoint": "http://u:p@h:1", "root": "r"}
     same = {**options, "endpoint": "http://h:1", "secret_access_key": "s", "session_token": "t"}
     assert place_id("s3", options) == place_id("s3", same)
+    assert place_id("s3", options) == place_id("s3", {**options, "root": "/r/"})
     assert place_id("s3", options) != place_id("s3", {**options, "root": "r2"})
     assert place_id("s3", options) != place_id("s3", {**options, "endpoint": "http://h:2"})

@@ -238,6 +238,13 @@ async def test_what_the_store_said_is_the_error(counted: Client, watched: Faulty
     watched.forget()
 
 
+async def test_many_queries_do_not_wait_for_one_another(box_here: Client) -> None:
+    sql = "SELECT count(*) FROM 'blob:box/data/**/*.parquet'"
+    async with asyncio.timeout(60):
+        results = await asyncio.gather(*(box_here.buckets.query(sql) for _ in range(40)))
+    assert [result.rows for result in results] == [[(100,)]] * 40
+
+
 async def test_a_cancelled_query_ends(client: Client) -> None:
     sql = "SELECT count(*) FROM range(100000000) a, range(100000) b WHERE a.range * b.range = -1"
     task = asyncio.create_task(client.buckets.query(sql))
