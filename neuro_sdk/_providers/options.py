@@ -79,9 +79,11 @@ def _gcs(name: str, options: Mapping[str, str], transfer: TransferConfig) -> Pro
         "endpoint": "endpoint_url",
         "credential": "key_data",
         "token": "access_token",
+        "skip_signature": "anonymous",
     }
     told = _renamed(options, fields, also={"disable_config_load", "disable_vm_metadata"})
-    if told is None or not (told.get("key_data") or told.get("access_token")):
+    opened_by = ("key_data", "access_token", "anonymous")
+    if told is None or not any(told.get(field) for field in opened_by):
         return None
     return open_kind(name, Bucket.Provider.GCP, told, transfer)
 

@@ -36,6 +36,7 @@ __all__ = ["load"]
 
 _SECONDS = 10.0
 _PLAIN_EVERY = 5.0
+_NEEDED = ("endpoint", "bucket", "access_key", "secret_key")
 
 
 @click.command()
@@ -167,6 +168,8 @@ async def _run(
                 try:
                     result = await asyncio.shield(work)
                 except neuro_sdk.ConfigError as error:
+                    if all(config[name] for name in _NEEDED):
+                        raise
                     raise click.ClickException(
                         f"{error}; give --endpoint and --bucket, and the keys in "
                         "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --store seaweedfs"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
 from neuro_sdk._platform.admin.azure_calls import Access, Calls
@@ -16,6 +17,7 @@ from neuro_sdk._platform.seaweedfs import SeaweedFSServer
 from neuro_sdk.cli.azurite import AzuriteServer
 from neuro_sdk.drivers import OpendalDriver
 
+from ..servers.fake_gcs import FakeGcs
 from ..servers.s3 import s3_client
 
 
@@ -97,7 +99,19 @@ async def azure_place(azurite: AzuriteServer) -> Place:
     )
 
 
-PLACES = ("fs", "memory", "s3", "s3 below a root", "s3 as OpenDAL has it", "azblob")
+@pytest.fixture
+async def gcs_place(fake_gcs: FakeGcs) -> Place:
+    """A new bucket at fake-gcs-server, which takes any token."""
+    name = f"driver-{uuid.uuid4().hex[:12]}"
+    async with (
+        aiohttp.ClientSession() as http,
+        http.post(f"{fake_gcs.endpoint}/storage/v1/b?project=p", json={"name": name}) as answer,
+    ):
+        assert answer.status == 200
+    return Place("gcs", {"bucket": name, "endpoint": fake_gcs.endpoint, "token": "any-token"})
+
+
+PLACES = ("fs", "memory", "s3", "s3 below a root", "s3 as OpenDAL has it", "azblob", "gcs")
 
 
 @pytest.fixture(params=PLACES)
@@ -110,6 +124,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "azblob":
         azure: Place = request.getfixturevalue("azure_place")
         return azure
+    if request.param == "gcs":
+        gcs: Place = request.getfixturevalue("gcs_place")
+        return gcs
     s3: Place = request.getfixturevalue("s3_place")
     if request.param == "s3 below a root":
         return Place("s3", {**s3.kwargs, "root": "/below/a root/"})

@@ -209,7 +209,7 @@ async def test_after_a_kill_the_next_session_finishes(place: Place, journals: Jo
     assert journal.stat().st_mode & 0o777 == 0o600
     told = journal.read_text()
     assert '"half"' in told
-    for name in ("secret_access_key", "account_key", "access_key_id"):
+    for name in ("secret_access_key", "account_key", "access_key_id", "token"):
         assert str(place.kwargs.get(name, "not there")) not in told
 
     async with place.driver() as driver:  # one that does not tidy up leaves the journal alone
