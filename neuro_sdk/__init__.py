@@ -23,6 +23,7 @@ from ._core.models import (
 )
 from ._core.plan import Action
 from ._core.plans import Plan, PlannedStep
+from ._core.query import QueryResult
 from ._core.roles import Grant, Role
 from ._login import login_with_passed_config, login_with_token, logout
 from .errors import (
@@ -144,6 +145,7 @@ __all__ = [
     "PlannedStep",
     "PlatformError",
     "PlatformTimeout",
+    "QueryResult",
     "ResourceNotFound",
     "Role",
     "ServerNotAvailable",

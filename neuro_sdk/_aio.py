@@ -29,6 +29,7 @@ from .errors import ClientClosed, ForkedProcessError
 
 __all__ = [
     "AsyncStream",
+    "Entering",
     "Errand",
     "Job",
     "Lifetime",
@@ -139,6 +140,32 @@ class Opening(Generic[C]):
         if self._opened is not None:
             opened, self._opened = self._opened, None
             await opened.close()
+
+
+class _Entered(_Closeable, Protocol):
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+E = TypeVar("E", bound=_Entered)
+
+
+class Entering(Opening[E], Generic[E]):
+    """An ``Opening`` of what has an end of its own for a block that failed."""
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._opened is not None:
+            opened, self._opened = self._opened, None
+            await opened.__aexit__(kind, error, traceback)
 
 
 class Lifetime:

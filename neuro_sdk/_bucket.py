@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 from yarl import URL
 
-from ._aio import AsyncStream, Lifetime, singly, sized, within_lifetime
+from ._aio import AsyncStream, Entering, Lifetime, singly, sized, within_lifetime
 from ._bucket_files import callback_errors
 from ._bucket_plans import BucketPlans
 from ._core.glob import compile_glob
 from ._core.keys import check_key
 from ._core.models import BlobObject, Bucket, BucketCredentials, BucketEntry, BucketUsage
 from ._core.parts import SMALL
+from ._session.bucket import open_bucket
+from ._session.session import Session
 from ._transfer.body import Body, gathered, normalised
 from ._transfer.disk import Disk
 from ._transfer.remove import is_directory, remove
@@ -246,6 +248,22 @@ class BucketHandle(BucketPlans):
         """See :meth:`Buckets.blob_rm`."""
         with callback_errors():
             await remove(await self._opened(), key, recursive=recursive, progress=progress)
+
+    def session(self, *, remove_created_on_close: bool = False) -> Entering[Session]:
+        """See :meth:`Buckets.session`."""
+        return Entering(lambda: self._session(remove_created_on_close))
+
+    @within_lifetime
+    async def _session(self, remove_created: bool) -> Session:
+        return await open_bucket(
+            self.bucket,
+            self._control,
+            self._opened,
+            self._disk,
+            self._transfer,
+            self._lifetime,
+            remove_created_on_close=remove_created,
+        )
 
     @property
     def _name(self) -> str:

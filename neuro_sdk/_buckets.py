@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from yarl import URL
 
-from ._aio import AsyncStream, Lifetime, Opening, singly, within_lifetime
+from ._aio import AsyncStream, Entering, Lifetime, Opening, singly, within_lifetime
 from ._bucket import BucketHandle
 from ._buckets_plans import BucketsPlans
 from ._core.models import (
@@ -20,9 +20,12 @@ from ._core.models import (
     PersistentBucketCredentials,
 )
 from ._core.names import check_name
+from ._core.query import QueryResult
 from ._core.uri import BlobPath, Scope, parse_blob_uri
 from ._lookups import Lookups
 from ._providers.lease import LeasedProvider
+from ._query.run import run_query
+from ._session.session import Session
 from ._transfer.body import Body
 from ._transfer.disk import Disk
 from .errors import IllegalArgumentError
@@ -397,6 +400,82 @@ class Buckets(BucketsPlans):
         """
         handle, key = await self.locate(uri)
         return await handle.make_signed_url(key, expires_in_seconds)
+
+    def session(
+        self,
+        bucket_id_or_name: str,
+        cluster_name: str | None = None,
+        bucket_owner: str | None = None,
+        *,
+        remove_created_on_close: bool = False,
+        org_name: str | None = None,
+        project_name: str | None = None,
+    ) -> Entering[Session]:
+        """Work on a bucket as on files, and take away what was made: use it as ``async with``.
+
+        With *remove_created_on_close* what the session made is removed at its end, after a crash
+        by the next session that says so. See :class:`neuro_sdk.drivers.Session`.
+        """
+        scope = self._where(cluster_name, org_name, project_name, bucket_owner)
+
+        async def opened() -> Session:
+            handle = await self._opened_handle(bucket_id_or_name, scope)
+            return await handle.session(remove_created_on_close=remove_created_on_close)
+
+        return Entering(opened)
+
+    @overload
+    async def query(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()
+    ) -> QueryResult: ...
+
+    @overload
+    async def query(
+        self,
+        sql: str,
+        parameters: Sequence[object] | Mapping[str, object] = (),
+        *,
+        arrow: Literal[False],
+    ) -> QueryResult: ...
+
+    @overload
+    async def query(
+        self,
+        sql: str,
+        parameters: Sequence[object] | Mapping[str, object] = (),
+        *,
+        arrow: Literal[True],
+    ) -> Any: ...
+
+    async def query(
+        self,
+        sql: str,
+        parameters: Sequence[object] | Mapping[str, object] = (),
+        *,
+        arrow: bool = False,
+    ) -> QueryResult | Any:
+        """Run one statement of SQL over blobs: ``SELECT ... FROM 'blob:bucket/*.parquet'``.
+
+        DuckDB runs it (extra ``query``) and reads only the ranges of Parquet files that it needs;
+        CSV and JSON are read whole. A name is a ``blob:`` URI, also with a glob, in quotes where a
+        table stands or as an argument of ``read_parquet`` and its like. *parameters* take the
+        places of ``?`` or ``$name``. Gives rows, or with *arrow* a ``pyarrow.Table``.
+
+        Wrong SQL is DuckDB's own error. The statement can read the blobs that this client may
+        read and nothing else: no files of this machine, no network, no extensions, no variables;
+        it can write nothing. Blobs are of one version, or BlobChanged is raised.
+        """
+        return await self._queried(sql, parameters, arrow)
+
+    @within_lifetime
+    async def _queried(
+        self, sql: str, parameters: Sequence[object] | Mapping[str, object], arrow: bool
+    ) -> QueryResult | Any:
+        async def where(uri: str) -> tuple[Provider, str]:
+            handle, key = await self.locate(uri)
+            return await self._provider(handle.bucket), key
+
+        return await run_query(where, sql, parameters, arrow=arrow)
 
     # Persistent credentials
 

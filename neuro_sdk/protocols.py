@@ -11,6 +11,7 @@ from typing import Protocol
 
 from yarl import URL
 
+from ._core.described import Capability, Metadata, PresignedRequest
 from ._core.keys import KeyRules
 from ._core.models import (
     BlobObject,
@@ -22,7 +23,7 @@ from ._core.models import (
 from ._core.parts import PartLimits
 from ._core.uri import Scope
 
-__all__ = ["ControlPlane", "Direct", "Multipart", "OpenProvider", "Provider"]
+__all__ = ["ControlPlane", "Direct", "Multipart", "OpenProvider", "Provider", "Service"]
 
 
 class Multipart(Protocol):
@@ -152,6 +153,22 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Let go of what is held; nothing that was acknowledged depends on it."""
+
+
+class Service(Protocol):
+    """What a session needs of a place beside its ``Provider``."""
+
+    async def capability(self) -> Capability:
+        """What the place can do."""
+
+    async def details(self, key: str) -> Metadata:
+        """All that the store tells of the blob at exactly *key*; BlobNotFound."""
+
+    async def presign(self, operation: str, key: str, expires_in: int) -> PresignedRequest:
+        """Sign a request to ``stat``, ``read`` or ``write``, good for *expires_in* seconds.
+
+        NotSupportedError where the store signs none.
+        """
 
 
 class ControlPlane(Protocol):

@@ -34,6 +34,8 @@ def test_every_module_has_a_layer() -> None:
     [
         ("opendal", ["_providers/opendal.py"]),
         ("aiobotocore", ["_platform/admin/s3_calls.py"]),
+        ("duckdb", ["_query/duck.py"]),
+        ("matplotlib", ["drivers/load/plot.py"]),
         ("azure", ["_platform/admin/azure_calls.py"]),
         # google-auth for the bytes, google-cloud-storage for the buckets
         ("google", ["_platform/admin/gcs_calls.py", "_providers/google.py"]),

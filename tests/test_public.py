@@ -13,9 +13,20 @@ from pathlib import Path
 import pytest
 
 import neuro_sdk
-from neuro_sdk import errors, progress, protocols
+from neuro_sdk import drivers, errors, progress, protocols
+from neuro_sdk.drivers import load, s3
 
-LARGE = {"aiobotocore", "aiohttp", "azure", "botocore", "rich", "sqlalchemy"}
+LARGE = {
+    "aiobotocore",
+    "aiohttp",
+    "azure",
+    "botocore",
+    "duckdb",
+    "matplotlib",
+    "pyarrow",
+    "rich",
+    "sqlalchemy",
+}
 
 
 def test_all_is_sorted_and_complete() -> None:
@@ -55,10 +66,24 @@ def test_public_names_and_their_methods_are_documented(name: str) -> None:
                 assert inspect.getdoc(value), f"{name}.{member}"
 
 
-@pytest.mark.parametrize("module", [errors, progress, protocols])
+@pytest.mark.parametrize("module", [drivers, errors, load, progress, protocols, s3])
 def test_modules_export_what_exists(module: types.ModuleType) -> None:
     for name in module.__all__:
         assert hasattr(module, name)
+
+
+@pytest.mark.parametrize("module", [drivers, load, s3])
+def test_names_of_drivers_are_documented(module: types.ModuleType) -> None:
+    page = (Path(__file__).parent.parent / "docs/reference/index.md").read_text()
+    whole = f"automodule:: {module.__name__}\n" in page
+    for name in module.__all__:
+        assert whole or f"autoclass:: {name}" in page, name
+        thing = getattr(module, name)
+        if inspect.isclass(thing):
+            assert inspect.getdoc(thing), name
+            for member, value in vars(thing).items():
+                if not member.startswith("_") and inspect.isfunction(value):
+                    assert inspect.getdoc(value), f"{name}.{member}"
 
 
 def test_the_package_is_typed() -> None:

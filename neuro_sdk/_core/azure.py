@@ -63,11 +63,18 @@ def policy_sas(account: str, key: str, container: str, policy: str, *, https: bo
 
 
 def blob_sas(
-    account: str, key: str, container: str, blob: str, *, until: datetime, https: bool
+    account: str,
+    key: str,
+    container: str,
+    blob: str,
+    *,
+    until: datetime,
+    https: bool,
+    permissions: str = "r",
 ) -> str:
-    """The query that reads one blob until then, to the second."""
+    """The query that reads one blob until then, to the second, or what *permissions* say."""
     resource = f"/blob/{account}/{container}/{blob}"
-    return _signed(key, resource, "b", "r", until, "", https)
+    return _signed(key, resource, "b", permissions, until, "", https)
 
 
 def _signed(

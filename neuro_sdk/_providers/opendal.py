@@ -18,20 +18,24 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
+    Iterator,
     Mapping,
     Sequence,
 )
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeVar
 
 import opendal
+from opendal import config as services
 from opendal import exceptions as failures
 from opendal.layers import RetryLayer, TimeoutLayer
 
 from .._aio import read_ahead, to_its_end
 from .._core.config import TransferConfig
+from .._core.described import EntryMode, Metadata, PresignedRequest
 from ..errors import (
     AuthenticationError,
     AuthorizationError,
@@ -54,7 +58,42 @@ from ..errors import (
 
 T = TypeVar("T")
 
-__all__ = ["ERRORS", "Engine", "Stat", "check_process", "translate"]
+__all__ = [
+    "ERRORS",
+    "SCHEMES",
+    "Engine",
+    "Options",
+    "Stat",
+    "check_process",
+    "translate",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a scheme may be told, and what it must be."""
+
+    allowed: frozenset[str]
+    required: frozenset[str]
+
+
+def _schemes() -> Iterator[tuple[str, Options]]:
+    # The binding takes any option without a word; its types say which mean something.
+    for name, kind in vars(services).items():
+        if not name.endswith("Config") or not hasattr(kind, "__annotations__"):
+            continue
+        told = {
+            key: str(getattr(hint, "__forward_arg__", hint))
+            for key, hint in kind.__annotations__.items()
+        }
+        scheme = re.search(r"Literal\['([^']+)'\]", told.pop("scheme", ""))
+        if scheme is not None:
+            needed = (key for key, hint in told.items() if hint.startswith("Required"))
+            yield scheme[1], Options(frozenset(told), frozenset(needed))
+
+
+SCHEMES: Mapping[str, Options] = dict(_schemes())
+"""Every store that the binding's types know."""
 
 # One row for each class of the binding; they share no base, so they are caught as a tuple.
 ERRORS: Mapping[type[Exception], type[NeuroError]] = {
@@ -278,9 +317,9 @@ class Engine:
         found = await self._call(key, lambda: self._operator.stat(path))
         return Stat(path, *_told(found), is_file=found.mode.is_file())
 
-    async def write(self, path: str, body: bytes, key: str) -> None:
-        """One request, or one file, whatever the size."""
-        await self._call(key, lambda: self._operator.write(path, body))
+    async def write(self, path: str, body: bytes, key: str, **options: Any) -> None:
+        """One request, or one file, whatever the size; *options* are the binding's."""
+        await self._call(key, lambda: self._operator.write(path, body, **options))
 
     async def write_stream(
         self, path: str, pieces: AsyncIterator[bytes], key: str, **options: Any
@@ -352,6 +391,30 @@ class Engine:
     async def delete(self, path: str, key: str) -> None:
         """Remove exactly *path*; nothing there is no error."""
         await self._call(key, lambda: self._operator.delete(path))
+
+    def can(self, what: str) -> bool:
+        """Whether the binding says that the store can do *what*, by the name it has there."""
+        return bool(getattr(self._operator.capability(), what))
+
+    async def details(self, path: str, key: str) -> Metadata:
+        """All that the store tells of the file at *path*; BlobNotFound if nothing is there."""
+        found: Any = await self._call(key, lambda: self._operator.stat(path))
+        return Metadata(
+            mode=EntryMode(entry_is_file=found.mode.is_file(), entry_is_dir=found.mode.is_dir()),
+            content_length=found.content_length,
+            content_type=found.content_type,
+            content_disposition=found.content_disposition,
+            content_md5=found.content_md5,
+            etag=found.etag,
+            last_modified=found.last_modified,
+            user_metadata=found.user_metadata,
+        )
+
+    async def presign(self, operation: str, path: str, seconds: int, key: str) -> PresignedRequest:
+        """Sign a request to ``stat``, ``read`` or ``write`` *path*."""
+        sign = getattr(self._operator, f"presign_{operation}")
+        signed: Any = await self._call(key, lambda: sign(path, seconds))
+        return PresignedRequest(url=signed.url, method=signed.method, headers=dict(signed.headers))
 
 
 _PIECE = 4 << 20

@@ -6,6 +6,7 @@ import click
 
 from .blob import blob
 from .demo import demo
+from .load import load
 from .login import login, logout, switch
 from .serve import role, serve, token
 from .serve_store import serve_store
@@ -19,5 +20,5 @@ def main() -> None:
     """Blob storage from the terminal."""
 
 
-for command in (blob, demo, login, logout, role, serve, serve_store, switch, token):
+for command in (blob, demo, load, login, logout, role, serve, serve_store, switch, token):
     main.add_command(command)

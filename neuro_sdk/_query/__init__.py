@@ -1,0 +1,1 @@
+"""ENGINE: SQL over blobs. ``duck.py`` alone knows DuckDB."""
