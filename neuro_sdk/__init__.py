@@ -11,7 +11,7 @@ from ._bucket import BucketHandle, ListingTruncated
 from ._buckets import Buckets
 from ._client import Client, get, local, serve_store
 from ._config import Config
-from ._core.config import TransferConfig
+from ._core.config import Profile, TransferConfig
 from ._core.models import (
     BlobCommonPrefix,
     BlobObject,
@@ -24,7 +24,13 @@ from ._core.models import (
 from ._core.plan import Action
 from ._core.plans import Plan, PlannedStep
 from ._core.roles import Grant, Role
-from ._login import login_with_passed_config, login_with_token, logout
+from ._login import (
+    login_with_passed_config,
+    login_with_token,
+    logout,
+    profiles,
+    use_profile,
+)
 from .errors import (
     AuthenticationError,
     AuthError,
@@ -144,6 +150,7 @@ __all__ = [
     "PlannedStep",
     "PlatformError",
     "PlatformTimeout",
+    "Profile",
     "ResourceNotFound",
     "Role",
     "ServerNotAvailable",
@@ -167,8 +174,10 @@ __all__ = [
     "login_with_passed_config",
     "login_with_token",
     "logout",
+    "profiles",
     "serve",
     "serve_store",
+    "use_profile",
 ]
 
 _SERVING = frozenset({"Accounts", "TokenInfo", "accounts", "serve"})
