@@ -67,7 +67,10 @@ def test_the_package_is_typed() -> None:
     assert files("neuro_sdk").joinpath("py.typed").is_file()
 
 
-@pytest.mark.parametrize(("module", "more"), [("neuro_sdk", set()), ("neuro_sdk.progress", set())])
+@pytest.mark.parametrize(
+    ("module", "more"),
+    [("neuro_sdk", set()), ("neuro_sdk.progress", set()), ("neuro_sdk.cli", {"click", "rich"})],
+)
 def test_the_import_takes_no_more_than_it_needs(module: str, more: set[str]) -> None:
     script = f"""
 import sys
@@ -80,3 +83,11 @@ print("\\n".join(name for name in new if "cython" not in name))
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert set(done.stdout.split()) == SMALL | more
+
+
+def test_the_import_of_the_commands_draws_nothing() -> None:
+    script = "import sys, neuro_sdk.cli; print(*(n for n in sys.modules if n[:5] == 'rich.'))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert set(done.stdout.split()) <= {"rich._extension"}
