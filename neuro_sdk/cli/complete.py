@@ -7,14 +7,12 @@ import contextlib
 import logging
 import os
 import warnings
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import quote, unquote
 
 import click
 from click.shell_completion import BashComplete, CompletionItem, split_arg_string
-
-import neuro_sdk
 
 from .run import open_client, remember_profile
 
@@ -55,9 +53,14 @@ def complete_local(incomplete: str) -> list[CompletionItem]:
 
 
 async def _buckets(start: str) -> list[str]:
+    names: list[str] = []
     async with open_client() as client, client.buckets.list() as buckets:
-        names = [bucket.name async for bucket in _first(buckets)]
-    return [name for name in names if name is not None and name.startswith(start)]
+        async for bucket in buckets:
+            if bucket.name is not None and bucket.name.startswith(start):
+                names.append(bucket.name)
+            if len(names) == _MOST:
+                break
+    return names
 
 
 async def _names(uri: str) -> list[str]:
@@ -69,11 +72,6 @@ async def _names(uri: str) -> list[str]:
     # A blob of the directory's own name is the directory, and would be completed to itself.
     names = [(entry.name, "/" if entry.is_dir() else "") for entry in found]
     return [name + end for name, end in names if name and name.isprintable()]
-
-
-async def _first(buckets: AsyncIterator[neuro_sdk.Bucket]) -> AsyncIterator[neuro_sdk.Bucket]:
-    async for bucket in buckets:
-        yield bucket
 
 
 def _ask(ctx: click.Context, ask: Callable[[], Coroutine[Any, Any, list[str]]]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,6 +26,7 @@ __all__ = ["RichProgress", "TqdmProgress"]
 
 _OWN_BAR = 4 << 20
 """Bytes from which on a file may have a bar: one costs milliseconds, more than a small file."""
+_OWN_AFTER = 0.5  # seconds that it is under way before it has one, so that bars come one by one
 _LABEL = 40
 _TERMINAL = 0.05  # seconds between two changes of the bars
 _LINES = 5.0  # between two lines where there is no terminal
@@ -37,18 +39,27 @@ class _Bars(Paced):
     def __init__(self, interval: float, files: int) -> None:
         super().__init__(interval)
         self._files = files
+        self._large: dict[URL, float] = {}  # files that may get a bar, and since when
         self._own: set[URL] = set()
 
     def start(self, data: StorageProgressStart) -> None:
-        if data.size >= _OWN_BAR and len(self._own) < self._files:
-            self._own.add(data.src)
-            self._add(data.src, f"  {one_line(data.src.name)[:_LABEL]}", data.size)
+        if data.size >= _OWN_BAR:
+            self._large[data.src] = time.monotonic()
         super().start(data)
 
     def step(self, data: StorageProgressStep) -> None:
-        if data.src in self._own:
-            self._move(data.src, data.current)
+        src, begun = data.src, self._large.get(data.src)
+        if begun is not None and self._deserves(data, begun):
+            del self._large[src]
+            self._own.add(src)
+            self._add(src, f"  {one_line(src.name)[:_LABEL]}", data.size)
+        if src in self._own:
+            self._move(src, data.current)
         super().step(data)
+
+    def _deserves(self, data: StorageProgressStep, begun: float) -> bool:
+        free = len(self._own) < self._files and data.current < data.size
+        return free and time.monotonic() - begun >= _OWN_AFTER
 
     def complete(self, data: StorageProgressComplete) -> None:
         self._end(data.src)
@@ -60,6 +71,7 @@ class _Bars(Paced):
         super().fail(data)
 
     def _end(self, src: URL) -> None:
+        self._large.pop(src, None)
         if src in self._own:
             self._own.discard(src)
             self._remove(src)
@@ -122,7 +134,7 @@ class RichProgress(_Bars):
         )
         self._title = title
         self._tasks: dict[URL, TaskID] = {}
-        self._main = self._bars.add_task(title, total=0, note="")
+        self._main = self._bars.add_task(title, total=None, note="")
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -135,12 +147,15 @@ class RichProgress(_Bars):
         traceback: TracebackType | None,
     ) -> None:
         super().__exit__(kind, error, traceback)
+        if not self.total:  # a bar of nothing would stay
+            self._bars.update(self._main, visible=False)
         self._bars.stop()
 
     def _show(self) -> None:
         if self._console.is_terminal:
             note = self._note()
-            self._bars.update(self._main, total=self.total, completed=self.bytes, note=note)
+            total = self.total or None  # what has none, as a removal, is seen to be at work
+            self._bars.update(self._main, total=total, completed=self.bytes, note=note)
         else:
             self._tell(f"{self._title}: {self._line()}")
 
@@ -161,8 +176,9 @@ class TqdmProgress(_Bars):
     """A widget in a notebook that has ipywidgets, text bars elsewhere; needs ``tqdm``.
 
     Use it as ``with TqdmProgress("Upload") as bar`` and pass it as ``progress``. One bar counts
-    files and bytes, up to *files* more show single large files under way and vanish; all change
-    at most four times a second. *options* go to every bar, such as ``file`` or ``disable``.
+    files and bytes, and up to *files* more show single large files under way, one after the
+    other; all change at most four times a second. *options* go to every bar, such as ``file``
+    or ``disable``.
     """
 
     def __init__(self, title: str = "Transfer", *, files: int = 4, **options: Any) -> None:
@@ -184,6 +200,7 @@ class TqdmProgress(_Bars):
         self._title = title
         self._main: tqdm[Any] | None = None
         self._bars: dict[URL, tqdm[Any]] = {}
+        self._idle: list[tqdm[Any]] = []
 
     def __enter__(self) -> Self:
         self._bar()
@@ -197,6 +214,9 @@ class TqdmProgress(_Bars):
     ) -> None:
         for src in [*self._own]:
             self._end(src)
+        for bar in self._idle:
+            bar.close()
+        self._idle.clear()
         super().__exit__(kind, error, traceback)
         self._bar().close()
 
@@ -214,14 +234,20 @@ class TqdmProgress(_Bars):
 
     def _add(self, src: URL, label: str, size: int) -> None:
         self._bar()  # above the others
-        self._bars[src] = self._tqdm(desc=label, total=size, leave=False, **self._options)
+        if self._idle:  # a notebook keeps each bar that was ever made
+            bar = self._idle.pop()
+            bar.set_description_str(label, refresh=False)
+            bar.reset(total=size)
+        else:
+            bar = self._tqdm(desc=label, total=size, leave=False, **self._options)
+        self._bars[src] = bar
 
     def _move(self, src: URL, current: int) -> None:
         bar = self._bars[src]
         bar.update(current - bar.n)
 
     def _remove(self, src: URL) -> None:
-        self._bars.pop(src).close()
+        self._idle.append(self._bars.pop(src))
 
     def _tell(self, message: str) -> None:
         self._tqdm.write(message, file=self._options.get("file"))

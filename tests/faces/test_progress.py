@@ -10,9 +10,11 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
+from tqdm import tqdm
 from yarl import URL
 
 import neuro_sdk
@@ -73,7 +75,8 @@ def test_without_a_terminal_there_are_lines_and_no_escapes() -> None:
     assert "Up: 1/1 files, 1 failed, 10 B" in text
 
 
-def test_memory_is_bounded_by_what_is_under_way() -> None:
+def test_memory_is_bounded_by_what_is_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuro_sdk.progress._bars._OWN_AFTER", 0)
     with RichProgress(console=_console(terminal=True), files=3) as bar:
         for number in range(20_000):
             src, dst = URL(f"file:///{number}"), URL(f"blob:b/{number}")
@@ -83,16 +86,20 @@ def test_memory_is_bounded_by_what_is_under_way() -> None:
             assert len(bar._bars.task_ids) == 1
         for number in range(10):
             size = 100 << 20
-            bar.start(StorageProgressStart(URL(f"file:///x{number}"), URL("blob:b/x"), size))
+            src = URL(f"file:///x{number}")
+            bar.start(StorageProgressStart(src, DST, size))
+            bar.step(StorageProgressStep(src, DST, 1, size))
         assert len(bar._bars.task_ids) == 1 + 3
     assert bar.completed == 20_000
 
 
-def test_names_are_no_markup() -> None:
+def test_names_are_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuro_sdk.progress._bars._OWN_AFTER", 0)
     console = _console(terminal=True)
     with RichProgress("Up [/]", console=console) as bar:
         src, dst = URL("file:///a%5B/b%5D%5Bred%5D"), URL("blob:b/x")
         bar.start(StorageProgressStart(src, dst, 100 << 20))
+        bar.step(StorageProgressStep(src, dst, 1, 100 << 20))
         bar._bars.refresh()
         assert "b][red]" in _text(console)
 
@@ -104,7 +111,8 @@ def test_an_error_inside_leaves_the_terminal_as_it_was() -> None:
     assert _text(console).rfind("\x1b[?25h") > _text(console).rfind("\x1b[?25l")  # the cursor
 
 
-def test_what_a_terminal_would_obey_is_escaped() -> None:
+def test_what_a_terminal_would_obey_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuro_sdk.progress._bars._OWN_AFTER", 0)
     console = _console(terminal=False)
     with RichProgress("Up", console=console) as bar:
         bar.fail(StorageProgressFail(SRC, DST, "no\x1b[2J\x07room"))
@@ -114,6 +122,7 @@ def test_what_a_terminal_would_obey_is_escaped() -> None:
     log = io.StringIO()
     with TqdmProgress("Up", file=log, ascii=True) as up:
         up.start(StorageProgressStart(URL("file:///%1B%5B2J"), DST, 100 << 20))
+        up.step(StorageProgressStep(URL("file:///%1B%5B2J"), DST, 1, 100 << 20))
         up.fail(StorageProgressFail(SRC, DST, "no\x1b[2Jroom"))
     # tqdm moves the cursor between bars by itself, and that is all.
     assert "\x1b[2J" not in log.getvalue()
@@ -180,6 +189,31 @@ async def test_tqdm_counts_what_was_moved(box: BucketHandle, tmp_path: Path) -> 
     assert "8.00M/8.00M" in last
     assert "2/2 files" in last
     assert (up.completed, up.bytes) == (2, (8 << 20) + 1024)
+
+
+def test_bars_of_files_are_used_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neuro_sdk.progress._bars._OWN_AFTER", 0)
+    made = []
+
+    class Kept(tqdm):  # type: ignore[type-arg]  # at run time it takes none
+        def __init__(self, *args: Any, **how: Any) -> None:
+            super().__init__(*args, **how)
+            made.append(self)
+
+    monkeypatch.setattr("tqdm.auto.tqdm", Kept)
+    with TqdmProgress("Up", files=2, file=io.StringIO()) as bar:
+        for number in range(20):
+            pair = [URL(f"file:///{number}{letter}") for letter in "abc"]
+            for src in pair:
+                bar.start(StorageProgressStart(src, DST, 8 << 20))
+                bar.step(StorageProgressStep(src, DST, 1 << 20, 8 << 20))
+            assert {each.desc for each in made[1:]} == {f"  {number}a", f"  {number}b"}
+            for src in pair:
+                bar.step(StorageProgressStep(src, DST, 8 << 20, 8 << 20))
+                bar.complete(StorageProgressComplete(src, DST, 8 << 20))
+    assert len(made) == 3
+    assert all(each.disable for each in made), "they are closed"
+    assert made[0].n == made[0].total == 20 * 3 * (8 << 20)
 
 
 @pytest.mark.parametrize("kind", [TqdmProgress, RichProgress])
