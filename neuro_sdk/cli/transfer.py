@@ -59,8 +59,17 @@ class Tally:
             self.failures += [_Failure(path, str(why), told) for path, why in error.failures]
             self.failed += error.failed
         except NeuroError as error:
-            self.failures.append(_Failure(place, str(error)))
+            self.failures.append(_Failure(place, f"{error}{self._hint(error)}"))
             self.failed += 1
+
+    def _hint(self, error: NeuroError) -> str:
+        """What to do in a terminal, where the error tells of the API."""
+        if self.operation not in ("move", "sync"):
+            if isinstance(error, IsADirectoryError):
+                return "; -r takes a directory"
+            if isinstance(error, NotADirectoryError):
+                return "; leave -r away"
+        return ""
 
     def conclude(self, *, as_json: bool, quiet: bool) -> None:
         """Name what failed, and sum up."""

@@ -183,8 +183,9 @@ class TestLogin:
         await asyncio.gather(
             *(neuro_sdk.login_with_token(token, team.api, profile=f"p{n}") for n in range(6))
         )
-        last = [name for name in map("p{}".format, range(6)) if name in file.read_text()]
-        async with neuro_sdk.get(last[-1]) as client:
+        names = [profile.name for profile in await neuro_sdk.profiles()]
+        assert set(names) <= {f"p{n}" for n in range(6)}
+        async with neuro_sdk.get(names[-1]) as client:
             assert client.username == "alice"
 
 

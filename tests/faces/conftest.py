@@ -18,7 +18,7 @@ def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(params=["local", "seaweedfs"])
-def anywhere(platform: Path, request: pytest.FixtureRequest) -> Path:
+def at_each_store(platform: Path, request: pytest.FixtureRequest) -> Path:
     """The same with its buckets on the disk, and at a real S3 store."""
     if request.param == "seaweedfs":
         write_store(platform, request.getfixturevalue("seaweedfs"), "seaweedfs")

@@ -16,7 +16,7 @@ TREE = {"a.txt": b"a", "d/b.txt": b"bb", "d/c.tmp": b"ccc", "d/build/x.o": b"o",
 
 
 @pytest.fixture
-def tree(anywhere: Path, tmp_path: Path) -> Path:
+def tree(at_each_store: Path, tmp_path: Path) -> Path:
     """A tree of files, and a bucket for it."""
     done("mb", "box")
     return make_tree(tmp_path / "tree", TREE)
@@ -149,6 +149,20 @@ def test_a_missing_source_or_bucket_is_1(tree: Path, tmp_path: Path) -> None:
         assert result.exit_code == 1, wrong
         assert "failed: " in result.stderr
     assert not (tmp_path / "back").exists()
+
+
+def test_directories_and_files_are_told_apart(tree: Path, tmp_path: Path) -> None:
+    def told(*arguments: str | Path) -> str:
+        result = blob(*arguments)
+        assert result.exit_code == 1
+        return result.stderr.splitlines()[0].rpartition("; ")[2]
+
+    done("cp", "-r", tree, "blob:box/tree")
+    assert told("cp", tree, "blob:box/x") == "-r takes a directory"
+    assert told("cp", "blob:box/d/", tmp_path) == "-r takes a directory"
+    assert told("rm", "blob:box/tree") == "-r takes a directory"
+    assert told("cp", "-r", tree / "a.txt", "blob:box/x") == "leave -r away"
+    assert told("cp", "-r", "blob:box/tree/a.txt", tmp_path / "x") == "leave -r away"
 
 
 def test_a_dry_run_changes_nothing(tree: Path, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def _zeros(path: Path, size: int = 8 << 20) -> Path:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_while_the_standard_input_waits(anywhere: Path, number: int) -> None:
+def test_ctrl_c_while_the_standard_input_waits(at_each_store: Path, number: int) -> None:
     done("mb", "box")
     done("cp", "-", "blob:box/a", stdin=b"old")
     command = start("blob", "cp", "--json", "-", "blob:box/a", stdin=subprocess.PIPE)
@@ -149,7 +149,7 @@ def test_a_reader_that_stops_does_not_stop_ctrl_c(platform: Path, tmp_path: Path
         assert command.stderr.read() == b"interrupted\n"
 
 
-def test_pipes_between_real_processes(anywhere: Path, tmp_path: Path) -> None:
+def test_pipes_between_real_processes(at_each_store: Path, tmp_path: Path) -> None:
     done("mb", "box")
     body = os.urandom(20 << 20)  # several parts
     (tmp_path / "body").write_bytes(body)

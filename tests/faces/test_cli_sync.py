@@ -14,7 +14,7 @@ TREE = {"a": b"a", "d/b": b"bb", "d/e/c": b"ccc"}
 
 
 @pytest.fixture
-def tree(anywhere: Path, tmp_path: Path) -> Path:
+def tree(at_each_store: Path, tmp_path: Path) -> Path:
     done("mb", "box")
     return _of(make_tree(tmp_path / "tree", TREE), timedelta(hours=-1))
 
