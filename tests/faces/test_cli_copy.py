@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -42,6 +43,16 @@ def test_people_get_one_line_on_the_standard_error(tree: Path) -> None:
     assert result.stderr.startswith("upload: copied 4, skipped 0, failed 0, 7 B in ")
     assert len(result.stderr.splitlines()) == 1
     assert done("cp", "-r", "-q", tree, "blob:box").output == ""
+
+
+def test_where_there_is_no_terminal_there_is_a_line_now_and_then(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("neuro_sdk.cli.transfer._LINES", 0.0)
+    lines = done("cp", "-r", tree, "blob:box").stderr.splitlines()
+    assert lines[-2] == "Upload: 4/4 files, 7 B"
+    assert lines[-1].startswith("upload: copied 4, ")
+    assert all(re.fullmatch(r"Upload: \d/\d files, \d B", line) for line in lines[:-1])
 
 
 def test_patterns_and_ignore_files(tree: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
@@ -15,6 +16,9 @@ from pathlib import Path
 
 import pytest
 
+from neuro_sdk._platform.seaweedfs import SeaweedFSServer
+
+from ..servers.s3 import s3_client
 from ..trees import hidden_files, make_tree, read_tree
 from .terminal import blob, done, start
 
@@ -122,6 +126,23 @@ def test_ctrl_c_in_a_tree_to_a_real_store(at_seaweedfs: Path, tmp_path: Path) ->
     came = read_tree(back)
     assert found["copied"] <= len(came) < 20_000
     assert set(came.values()) == {b"x" * 500}
+
+
+async def test_ctrl_c_leaves_no_parts_at_a_real_store(
+    at_seaweedfs: Path, seaweedfs: SeaweedFSServer, tmp_path: Path
+) -> None:
+    await asyncio.to_thread(done, "mb", "box")
+    shown = await asyncio.to_thread(done, "credentials", "temporary", "--json", "box")
+    there = json.loads(shown.stdout)["credentials"]["bucket_name"]
+    await asyncio.to_thread(_zeros, tmp_path / "large", LARGE)
+    async with s3_client(seaweedfs.endpoint, seaweedfs.access_key, seaweedfs.secret_key) as s3:
+        command = await asyncio.to_thread(start, "blob", "cp", tmp_path / "large", "blob:box")
+        while not (await s3.list_multipart_uploads(Bucket=there)).get("Uploads"):
+            assert command.poll() is None, "it ended too early"
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(_interrupted, command)
+        assert not (await s3.list_multipart_uploads(Bucket=there)).get("Uploads")
+        assert (await s3.list_objects_v2(Bucket=there))["KeyCount"] == 0
 
 
 def test_a_reader_that_goes_away_is_no_traceback(platform: Path, tmp_path: Path) -> None:
