@@ -19,6 +19,7 @@ from .run import open_client, remember_profile
 __all__ = ["ColonBashComplete", "complete_bucket", "complete_local", "complete_uri"]
 
 _SECONDS = 3.0
+_SECONDS_VARIABLE = "NEURO_SDK_COMPLETE_SECONDS"
 _MOST = 200
 _SAFE = "/=@:,+~"  # what no shell minds
 
@@ -75,14 +76,15 @@ async def _names(uri: str) -> list[str]:
 
 
 def _ask(ctx: click.Context, ask: Callable[[], Coroutine[Any, Any, list[str]]]) -> list[str]:
-    """What the platform says within three seconds; nothing, and not a word, where it does not."""
+    """What the platform says within the time there is; nothing, and not a word, otherwise."""
     context: click.Context | None = ctx
     while context is not None:
         remember_profile(ctx, context.params.get("profile"))
         context = context.parent
 
     async def bounded() -> list[str]:
-        return await asyncio.wait_for(ask(), _SECONDS)
+        seconds = float(os.environ.get(_SECONDS_VARIABLE) or _SECONDS)
+        return await asyncio.wait_for(ask(), seconds)
 
     logging.disable()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,15 @@ from .complete import complete_bucket, complete_local, complete_uri
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["BLOB", "BUCKET", "PLACE", "find_bucket", "is_blob", "last_part", "need_blob"]
+__all__ = [
+    "BLOB",
+    "BUCKET",
+    "PLACE",
+    "check_into",
+    "find_bucket",
+    "is_blob",
+    "last_part",
+]
 
 
 def is_blob(place: str) -> bool:
@@ -21,16 +30,19 @@ def is_blob(place: str) -> bool:
     return place.lower().startswith("blob:")
 
 
-def need_blob(place: str) -> str:
-    """*place*, which is a ``blob:`` URI; else a UsageError."""
-    if not is_blob(place):
-        raise click.UsageError(f"{place!r} is not a blob: URI; write blob:BUCKET/KEY")
-    return place
-
-
 def last_part(path: str) -> str:
     """The name at the end of a key or a local path, slashes there aside."""
     return path.rstrip("/").rpartition("/")[2]
+
+
+def check_into(sources: Sequence[str], into: bool) -> None:
+    """UsageError where several *sources* would become one file or blob."""
+    if len(sources) > 1 and not into:
+        raise click.UsageError("several sources need a destination that ends in /")
+    names = [last_part(source) for source in sources]
+    for name in names:
+        if names.count(name) > 1:
+            raise click.UsageError(f"two of the sources are called {name!r}; copy one by one")
 
 
 async def find_bucket(client: neuro_sdk.Client, place: str) -> neuro_sdk.Bucket:

@@ -285,6 +285,8 @@ def test_several_sources_need_a_directory(tree: Path, tmp_path: Path) -> None:
     up = blob("cp", tree / "a.txt", tree / "d/b.txt", "blob:box/exact")
     down = blob("cp", "blob:box/x", "blob:box/y", tmp_path / "none")
     move = blob("mv", "blob:box/x", "blob:box/y", "blob:box/z")
-    for result in (up, down, move, blob("cp", "-", "blob:box/", stdin=b"")):
+    same = blob("cp", tree / "a.txt", tree / "d" / ".." / "a.txt", "blob:box/")
+    assert "two of the sources are called 'a.txt'" in same.stderr
+    for result in (up, down, move, same, blob("cp", "-", "blob:box/", stdin=b"")):
         assert result.exit_code == 2, result.output
     assert keys() == {}

@@ -38,7 +38,7 @@ def _until(condition: Callable[[], bool], command: subprocess.Popen[bytes]) -> N
 def _interrupted(command: subprocess.Popen[bytes], number: int = signal.SIGINT) -> bytes:
     """What the command wrote, once it was interrupted; it must end soon."""
     command.send_signal(number)
-    out, said = command.communicate(timeout=20)
+    out, said = command.communicate(timeout=SECONDS)
     assert command.returncode == (130 if number == signal.SIGINT else 143), said
     assert said.splitlines()[-1] in (b"interrupted", b"terminated")
     assert b"Traceback" not in said
@@ -66,7 +66,7 @@ def test_ctrl_c_while_the_standard_input_waits(at_each_store: Path, number: int)
         assert command.stdout is not None
         found = json.loads(command.stdout.readline())
         assert (found["interrupted"], found["copied"]) == (True, 0)
-        command.wait(timeout=20)
+        command.wait(timeout=SECONDS)
     assert command.returncode == (130 if number == signal.SIGINT else 143)
     command.communicate()
     assert done("cat", "blob:box/a").stdout == "old"
@@ -154,7 +154,7 @@ def test_a_reader_that_goes_away_is_no_traceback(platform: Path, tmp_path: Path)
         command.stdout.close()
         assert command.stderr is not None
         assert command.stderr.read() == b""
-        assert command.wait(timeout=20) == 1
+        assert command.wait(timeout=SECONDS) == 1
 
 
 def test_a_reader_that_stops_does_not_stop_ctrl_c(platform: Path, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_reader_that_stops_does_not_stop_ctrl_c(platform: Path, tmp_path: Path
         assert command.stdout.read(10) == bytes(10)
         time.sleep(0.3)  # the pipe is full now
         command.send_signal(signal.SIGINT)
-        assert command.wait(timeout=20) == 130
+        assert command.wait(timeout=SECONDS) == 130
         assert command.stderr is not None
         assert command.stderr.read() == b"interrupted\n"
 

@@ -7,9 +7,10 @@ import click
 from ..run import remember_profile
 from .access import set_public, sign_url
 from .buckets import import_, lsbuckets, mb, rb, stat
-from .copying import cp, mv
+from .copying import cp
 from .credentials import credentials
 from .listing import cat, du, glob, ls
+from .moving import mv
 from .removal import rm
 from .syncing import sync
 

@@ -1,4 +1,4 @@
-"""``blob cp`` and ``mv``."""
+"""``blob cp``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -19,11 +20,11 @@ from neuro_sdk.progress import CountingProgress
 from ..help import notes
 from ..options import Filter, as_json, dry_run, filters, path_filter, quiet, verify
 from ..pipes import standard_input, write_out
-from ..places import PLACE, is_blob, last_part
+from ..places import PLACE, check_into, is_blob, last_part
 from ..run import async_command, open_client
 from ..transfer import show_plan, tallied
 
-__all__ = ["cp", "mv"]
+__all__ = ["cp"]
 
 _OPERATIONS = {(False, True): "upload", (True, False): "download", (True, True): "copy"}
 
@@ -172,7 +173,7 @@ async def _look(client: neuro_sdk.Client, wish: _Wish, source: str) -> tuple[int
     else:
         path = _path(source)
         try:
-            size, name = (await asyncio.to_thread(os.stat, path)).st_size, last_part(path)
+            size, name = (await asyncio.to_thread(os.stat, path)).st_size, Path(path).name
         except OSError as error:
             raise click.ClickException(f"{error.strerror}: {path!r}") from error
     if not is_blob(wish.destination):
@@ -197,7 +198,7 @@ async def _copy(
         progress.completed += 1
     elif wish.operation == "upload":
         path = _path(source)
-        target, key = await _target(client, wish, last_part(path))
+        target, key = await _target(client, wish, Path(path).name)
         await target.upload_file(
             path,
             key,
@@ -244,7 +245,7 @@ async def _target(
     """Bucket and key for one file called *name*."""
     handle, key = await client.buckets.locate(wish.destination)
     into = key == "" or key.endswith("/")
-    _check_into(wish.sources, into)
+    check_into(wish.sources, into)
     return handle, key + name if into else key
 
 
@@ -252,56 +253,9 @@ async def _landing(wish: _Wish, name: str) -> str:
     """The local path for one file called *name*."""
     path = _path(wish.destination)
     into = path.endswith("/") or await asyncio.to_thread(os.path.isdir, path)
-    _check_into(wish.sources, into)
+    check_into(wish.sources, into)
     return os.path.join(path, name) if into else path
-
-
-def _check_into(sources: Sequence[str], into: bool) -> None:
-    if len(sources) > 1 and not into:
-        raise click.UsageError("several sources need a destination that ends in /")
 
 
 def _path(place: str) -> str:
     return URL(place).path if place.lower().startswith("file:") else place
-
-
-@click.command(
-    epilog=notes(
-        "neuro-sdk blob mv blob:photos/cat.jpg blob:photos/pets/tom.jpg",
-        "neuro-sdk blob mv blob:photos/a.jpg blob:photos/b.jpg blob:archive/photos/",
-    )
-)
-@click.argument("sources", nargs=-1, required=True, type=PLACE, metavar="SOURCE...")
-@click.argument("destination", type=PLACE)
-@as_json
-@quiet
-@async_command
-async def mv(sources: tuple[str, ...], destination: str, as_json: bool, quiet: bool) -> None:
-    """Move blobs within a bucket or into another.
-
-    A DESTINATION that ends in / or is a bucket takes a blob under its own name. The source is
-    removed only when the copy was looked up and is the same; a blob that was replaced meanwhile
-    stays. Directories are moved by cp -r and then rm -r.
-    """
-    if not all(map(is_blob, [*sources, destination])):
-        raise click.UsageError("mv takes blob: URIs; for local files there are cp and rm")
-    async with (
-        open_client() as client,
-        tallied("move", as_json=as_json, quiet=quiet) as tally,
-    ):
-        for source in sources:
-            await tally.attempt(source, _move(client, sources, source, destination, tally.progress))
-
-
-async def _move(
-    client: neuro_sdk.Client,
-    sources: Sequence[str],
-    source: str,
-    destination: str,
-    progress: CountingProgress,
-) -> None:
-    handle, key = await client.buckets.locate(source)
-    target, new = await client.buckets.locate(destination)
-    into = new == "" or new.endswith("/")
-    _check_into(sources, into)
-    await handle.move_blob(key, new + last_part(key) if into else new, to=target, progress=progress)
