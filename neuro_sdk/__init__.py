@@ -11,7 +11,7 @@ from ._bucket import BucketHandle, ListingTruncated
 from ._buckets import Buckets
 from ._client import Client, get, local, serve_store
 from ._config import Config
-from ._core.config import TransferConfig
+from ._core.config import Profile, TransferConfig
 from ._core.models import (
     BlobCommonPrefix,
     BlobObject,
@@ -25,7 +25,13 @@ from ._core.plan import Action
 from ._core.plans import Plan, PlannedStep
 from ._core.query import QueryResult
 from ._core.roles import Grant, Role
-from ._login import login_with_passed_config, login_with_token, logout
+from ._login import (
+    login_with_passed_config,
+    login_with_token,
+    logout,
+    profiles,
+    use_profile,
+)
 from .errors import (
     AuthenticationError,
     AuthError,
@@ -74,11 +80,13 @@ from .progress import (
     AbstractDeleteProgress,
     AbstractFileProgress,
     AbstractRecursiveFileProgress,
+    AbstractSkipProgress,
     StorageProgressComplete,
     StorageProgressDelete,
     StorageProgressEnterDir,
     StorageProgressFail,
     StorageProgressLeaveDir,
+    StorageProgressSkip,
     StorageProgressStart,
     StorageProgressStep,
 )
@@ -91,6 +99,7 @@ __all__ = [
     "AbstractDeleteProgress",
     "AbstractFileProgress",
     "AbstractRecursiveFileProgress",
+    "AbstractSkipProgress",
     "Accounts",
     "Action",
     "AsyncStream",
@@ -145,6 +154,7 @@ __all__ = [
     "PlannedStep",
     "PlatformError",
     "PlatformTimeout",
+    "Profile",
     "QueryResult",
     "ResourceNotFound",
     "Role",
@@ -155,6 +165,7 @@ __all__ = [
     "StorageProgressEnterDir",
     "StorageProgressFail",
     "StorageProgressLeaveDir",
+    "StorageProgressSkip",
     "StorageProgressStart",
     "StorageProgressStep",
     "StorageTimeout",
@@ -169,8 +180,10 @@ __all__ = [
     "login_with_passed_config",
     "login_with_token",
     "logout",
+    "profiles",
     "serve",
     "serve_store",
+    "use_profile",
 ]
 
 _SERVING = frozenset({"Accounts", "TokenInfo", "accounts", "serve"})

@@ -1,7 +1,7 @@
 """``Client``: builds everything and owns every lifetime.
 
-The platforms are imported where one is opened: they stand on large packages, and whoever
-imports neuro_sdk needs one of them at most.
+The platforms, the providers and the settings are imported where a client is opened: they stand
+on large packages, and whoever imports neuro_sdk may open none, as ``neuro-sdk --help`` does.
 """
 
 from __future__ import annotations
@@ -20,9 +20,6 @@ from ._config import Config
 from ._core.config import ClientConfig, Target, TransferConfig
 from ._core.uri import LocalPath, local_path
 from ._lookups import Lookups
-from ._providers.opendal import check_process
-from ._providers.services import opener
-from ._settings import default_home, find_platform, local_config, local_home, profile_file
 from ._transfer.disk import Disk
 from .protocols import ControlPlane
 
@@ -59,6 +56,8 @@ class Client:
             transfer.concurrency - transfer.concurrency // 3,
         )
         self._root: Client | None = None  # the one that a view came from, kept alive
+        from ._providers.services import opener
+
         self._buckets = Buckets(
             control,
             opener(transfer),
@@ -156,6 +155,8 @@ class Client:
 
 def _remember(config: ClientConfig) -> None:
     assert config.profile is not None
+    from ._settings import profile_file
+
     profile_file().switch(
         config.profile,
         cluster=config.cluster_name,
@@ -167,11 +168,14 @@ def _remember(config: ClientConfig) -> None:
 async def _open_local(
     home: Path, target: Target | None, transfer: TransferConfig | None, store: Path | None = None
 ) -> Client:
+    from ._platform.service import EmbeddedPlatform
+    from ._providers.opendal import check_process
+    from ._providers.services import opener
+    from ._settings import local_config
+
     check_process()
     config = local_config(home, target)
     transfer = transfer or TransferConfig()
-    from ._platform.service import EmbeddedPlatform
-
     platform = await EmbeddedPlatform.open(
         home=home, config=config, open_provider=opener(transfer), store_file=store
     )
@@ -179,12 +183,20 @@ async def _open_local(
 
 
 async def _open_remote(target: Target, transfer: TransferConfig | None) -> Client:
+    from ._control.opening import open_http
+    from ._providers.opendal import check_process
+    from ._providers.services import opener
+
     check_process()
     transfer = transfer or TransferConfig()
-    from ._control.opening import open_http
-
     plane = await open_http(target, transfer, opener(transfer))
     return Client(plane.config, plane, transfer, remote=plane)
+
+
+def _home(path: LocalPath | None) -> Path:
+    from ._settings import default_home
+
+    return default_home() if path is None else local_path(path)
 
 
 def local(
@@ -200,7 +212,7 @@ def local(
     Azure or Google to keep them at. Use it as ``async with neuro_sdk.local() as client`` or
     ``client = await neuro_sdk.local()``.
     """
-    home = default_home() if path is None else local_path(path)
+    home = _home(path)
     store_file = None if store is None else local_path(store)
     return Opening(lambda: _open_local(home, None, transfer, store_file))
 
@@ -218,6 +230,8 @@ def get(profile: str | None = None, *, transfer: TransferConfig | None = None) -
     """
 
     async def opened() -> Client:
+        from ._settings import find_platform, local_home
+
         target = await asyncio.to_thread(find_platform, profile)
         if target.platform.lower().startswith(("http:", "https:")):
             return await _open_remote(target, transfer)
@@ -237,8 +251,9 @@ async def serve_store(
     control. Needs the extra ``seaweedfs``. Raises ConfigError if the platform keeps its
     buckets at another store.
     """
-    home = default_home() if path is None else local_path(path)
     from ._platform.own_store import serve_own_store
+
+    home = _home(path)
 
     async with serve_own_store(home, port=port) as server:
         yield server.endpoint

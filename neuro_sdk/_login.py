@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from yarl import URL
 
-from ._core.config import Target, TransferConfig
+from ._core.config import DEFAULT_PROFILE, Profile, Target, TransferConfig
 from ._core.passed import PASSED_VARIABLES, read_passed
 from ._core.secret import Hidden
-from ._providers.services import opener
-from ._settings import DEFAULT_PROFILE, passed_config, profile_file
 from .errors import ConfigError, IllegalArgumentError
 
-__all__ = ["login_with_passed_config", "login_with_token", "logout"]
+if TYPE_CHECKING:
+    from ._settings import ProfileFile
+
+__all__ = ["login_with_passed_config", "login_with_token", "logout", "profiles", "use_profile"]
 
 
 async def login_with_token(
@@ -50,6 +52,8 @@ async def login_with_passed_config(
     That is ``APOLO_PASSED_CONFIG``, else ``NEURO_PASSED_CONFIG``. Raises ConfigError if there
     is none or it makes no sense, and otherwise as :func:`login_with_token`.
     """
+    from ._settings import passed_config
+
     target = passed_config() if config_data is None else read_passed(config_data)
     if target is None:
         raise ConfigError(
@@ -63,14 +67,34 @@ async def logout(profile: str | None = None) -> None:
 
     The token itself stays good: whoever runs the platform can revoke it.
     """
-    await asyncio.to_thread(lambda: profile_file().remove(profile))
+    await asyncio.to_thread(lambda: _file().remove(profile))
+
+
+async def profiles() -> list[Profile]:
+    """The platforms that the profile file remembers, by name; none of their tokens.
+
+    Raises ConfigError if the file makes no sense. What the environment says has no say here.
+    """
+    return await asyncio.to_thread(lambda: _file().profiles())
+
+
+async def use_profile(name: str) -> None:
+    """Make the profile *name* the default one; ConfigError names those that there are."""
+    await asyncio.to_thread(lambda: _file().use(name))
+
+
+def _file() -> ProfileFile:
+    from ._settings import profile_file  # it stands on pydantic, which takes its time
+
+    return profile_file()
 
 
 async def _login(target: Target, profile: str) -> None:
-    file = profile_file()
+    file = _file()
     await asyncio.to_thread(file.read)  # a file that cannot be read is known before all else
     limits = TransferConfig()
     from ._control.opening import open_http  # it takes its time, and few log in
+    from ._providers.services import opener
 
     plane = await open_http(target, limits, opener(limits))
     await plane.close()

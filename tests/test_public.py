@@ -16,17 +16,7 @@ import neuro_sdk
 from neuro_sdk import drivers, errors, progress, protocols
 from neuro_sdk.drivers import load, s3
 
-LARGE = {
-    "aiobotocore",
-    "aiohttp",
-    "azure",
-    "botocore",
-    "duckdb",
-    "matplotlib",
-    "pyarrow",
-    "rich",
-    "sqlalchemy",
-}
+SMALL = {"idna", "multidict", "neuro_sdk", "propcache", "yarl"}
 
 
 def test_all_is_sorted_and_complete() -> None:
@@ -92,12 +82,27 @@ def test_the_package_is_typed() -> None:
     assert files("neuro_sdk").joinpath("py.typed").is_file()
 
 
-def test_the_import_leaves_large_packages_alone() -> None:
+@pytest.mark.parametrize(
+    ("module", "more"),
+    [("neuro_sdk", set()), ("neuro_sdk.progress", set()), ("neuro_sdk.cli", {"click", "rich"})],
+)
+def test_the_import_takes_no_more_than_it_needs(module: str, more: set[str]) -> None:
     script = f"""
-import sys, neuro_sdk
-print(sorted({LARGE!r} & set(sys.modules)))
+import sys
+before = set(sys.modules)
+import {module}
+new = {{name.split(".")[0] for name in set(sys.modules) - before}} - sys.stdlib_module_names
+print("\\n".join(name for name in new if "cython" not in name))
 """
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
-    assert done.stdout == "[]\n"
+    assert set(done.stdout.split()) == SMALL | more
+
+
+def test_the_import_of_the_commands_draws_nothing() -> None:
+    script = "import sys, neuro_sdk.cli; print(*(n for n in sys.modules if n[:5] == 'rich.'))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert set(done.stdout.split()) <= {"rich._extension"}

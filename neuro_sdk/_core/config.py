@@ -8,7 +8,27 @@ from ..errors import ConfigError
 from .secret import Hidden
 from .uri import Scope
 
-__all__ = ["ClientConfig", "Target", "TransferConfig"]
+__all__ = ["DEFAULT_PROFILE", "ClientConfig", "Profile", "Target", "TransferConfig"]
+
+DEFAULT_PROFILE = "default"
+"""What a login is remembered by unless told otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """A platform that the profile file remembers, and where on it a client begins to look.
+
+    ``platform`` is ``local:[PATH]`` or the address of an API. ``default`` marks the profile that
+    is used where none is named, ``logged_in`` one that has a token.
+    """
+
+    name: str
+    platform: str
+    cluster: str | None = None
+    org: str | None = None
+    project: str | None = None
+    default: bool = False
+    logged_in: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,22 +1,20 @@
 """Ignore files: which paths the rules of git drop.
 
-pathspec keeps the lines of a file and finds the last one that matches. What a line means is said
-here: pathspec's own reading takes whole paths of files, where ``foo`` also matches ``foo/bar``,
-but a walker asks about one entry after the other and needs an answer for a directory too; and
-it raises for lines that git passes over. ``?`` and sets take characters, where git takes bytes.
+pathspec keeps the lines of a file and finds the last one that matches; it is imported with the
+first line, which most trees do without. What a line means is said in ``ignore_lines.py``.
 """
 
 from __future__ import annotations
 
 import codecs
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import AnyStr
+from typing import TYPE_CHECKING
 
-from pathspec import PathSpec, RegexPattern
+if TYPE_CHECKING:
+    from pathspec import PathSpec
 
-from .glob import DEEP, STAR, Segment, char_set, path_regex
+    from .ignore_lines import IgnoreLine
 
 __all__ = ["IgnoreRules", "parse_ignore"]
 
@@ -35,7 +33,7 @@ class IgnoreRules:
     entered, for what lies in it is judged on its own.
     """
 
-    _files: tuple[tuple[str, PathSpec[_Line]], ...] = ()
+    _files: tuple[tuple[str, PathSpec[IgnoreLine]], ...] = ()
 
     def __bool__(self) -> bool:
         """True if there is any rule."""
@@ -46,7 +44,11 @@ class IgnoreRules:
 
         Rules of deeper directories win, and in one directory those of the file added later.
         """
-        spec = PathSpec.from_lines(_Line, lines, backend="simple")
+        from pathspec import PathSpec
+
+        from .ignore_lines import IgnoreLine
+
+        spec = PathSpec.from_lines(IgnoreLine, lines, backend="simple")
         if all(line.include is None for line in spec.patterns):
             return self
         files = [*self._files, (directory.rstrip("/") + "/", spec)]
@@ -61,102 +63,3 @@ class IgnoreRules:
                 if include is not None:
                     return include
         return False
-
-
-class _Line(RegexPattern):
-    """One line of an ignore file; it matches ``path`` or, for a directory, ``path/``."""
-
-    __slots__ = ()
-
-    @classmethod
-    def pattern_to_regex(cls, pattern: AnyStr) -> tuple[AnyStr | None, bool | None]:
-        """The regular expression and whether a match drops the path; None for no rule."""
-        assert isinstance(pattern, str)
-        text = _trim(pattern)
-        if text.startswith("#"):
-            return None, None
-        drop = not text.startswith("!")
-        text = text if drop else text[1:]
-        only_dirs = text.endswith("/")
-        text = text.removesuffix("/")
-        segments = _segments(text.removeprefix("/") if "/" in text else f"**/{text}")
-        if not text or segments is None:
-            return None, None
-        return rf"\A(?s:{path_regex(segments)}){'/' if only_dirs else '/?'}\Z", drop
-
-
-def _trim(line: str) -> str:
-    """Without the spaces at its end, save one that a backslash keeps."""
-    text = line.rstrip(" ")
-    escapes = len(text) - len(text.rstrip("\\"))
-    return text + " " if escapes % 2 and len(text) < len(line) else text
-
-
-def _segments(text: str) -> list[Segment] | None:
-    """The segments of a pattern, or None if it can match nothing."""
-    segments: list[list[str]] = [[]]
-    at = 0
-    while at < len(text):
-        char = text[at]
-        at += 1
-        if char == "[":
-            parsed = _set(text, at)
-            if parsed is None:
-                return None
-            regex, at = parsed
-        elif char == "*":
-            regex = STAR
-        elif char == "?":
-            regex = "[^/]"
-        else:
-            if char == "\\":
-                char = text[at : at + 1]
-                at += 1
-            regex = re.escape(char)
-        if not char:
-            return None
-        if char == "/":
-            segments.append([])
-        else:
-            segments[-1].append(regex)
-    result = [DEEP if len(part) > 1 and not any(part) else tuple(part) for part in segments]
-    # "a/**" takes what lies below "a", never "a/" itself.
-    return [*result, (STAR,)] if result[-1] == DEEP else result
-
-
-_MEMBER = re.compile(
-    r"\[:(?P<name>[^]]*):\]|(?P<low>\\.|[^\\])(?:-(?P<high>\\.|[^]\\]))?", re.DOTALL
-)
-_CLASSES = {
-    "alnum": "0-9A-Za-z",
-    "alpha": "A-Za-z",
-    "blank": r"\t ",
-    "cntrl": r"\x00-\x1f\x7f",
-    "digit": "0-9",
-    "graph": "!-~",
-    "lower": "a-z",
-    "print": " -~",
-    "punct": r"!-/:-@\[-`{-~",
-    "space": r"\t-\r ",
-    "upper": "A-Z",
-    "xdigit": "0-9A-Fa-f",
-}
-
-
-def _set(text: str, at: int) -> tuple[str, int] | None:
-    """The regular expression of the set that begins before *at*, and where it ends."""
-    negated = text[at : at + 1] in ("!", "^")
-    first = at = at + negated
-    ranges, classes = [], ""
-    while at == first or text[at : at + 1] != "]":
-        member = _MEMBER.match(text, at)
-        if member is None or member["name"] not in (None, *_CLASSES):
-            return None
-        at = member.end()
-        if member["name"]:
-            classes += _CLASSES[member["name"]]
-        else:
-            low, high = member["low"], member["high"] or member["low"]
-            # git takes the first character even of a range that runs backwards.
-            ranges += [(low[-1], low[-1]), (low[-1], high[-1])]
-    return char_set(ranges, negated=negated, classes=classes), at + 1

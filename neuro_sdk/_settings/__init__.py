@@ -32,10 +32,9 @@ from .._core.config import ClientConfig, Target
 from .._core.passed import PASSED_VARIABLES, read_passed
 from .._core.secret import Hidden
 from ..errors import ConfigError
-from .profiles import DEFAULT_PROFILE, ProfileFile, folder_of_user, profile_path
+from .profiles import ProfileFile, folder_of_user, profile_path
 
 __all__ = [
-    "DEFAULT_PROFILE",
     "ProfileFile",
     "default_home",
     "find_platform",

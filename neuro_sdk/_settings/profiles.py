@@ -13,13 +13,12 @@ import platformdirs
 import tomli_w
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
-from .._core.config import Target
+from .._core.config import Profile, Target
 from .._core.secret import Hidden
 from ..errors import ConfigError, IllegalArgumentError, local_error
 
-__all__ = ["DEFAULT_PROFILE", "ProfileFile", "folder_of_user", "profile_path"]
+__all__ = ["ProfileFile", "folder_of_user", "profile_path"]
 
-DEFAULT_PROFILE = "default"
 _APP = "neuro-sdk"
 
 
@@ -90,12 +89,7 @@ class ProfileFile:
 
     def target(self, name: str, content: _File) -> Target:
         """The platform of the profile *name*; ConfigError names those that there are."""
-        profile = content.profiles.get(name)
-        if profile is None:
-            known = ", ".join(sorted(content.profiles)) or "none"
-            raise ConfigError(
-                f"there is no profile {name!r} in {str(self.path)!r}; it has: {known}"
-            )
+        profile = self._find(name, content)
         token = profile.token
         return Target(
             platform=profile.platform,
@@ -105,6 +99,38 @@ class ProfileFile:
             project=profile.project,
             profile=name,
         )
+
+    def _find(self, name: str, content: _File) -> _Profile:
+        profile = content.profiles.get(name)
+        if profile is None:
+            known = ", ".join(sorted(content.profiles)) or "none"
+            raise ConfigError(
+                f"there is no profile {name!r} in {str(self.path)!r}; it has: {known}"
+            )
+        return profile
+
+    def profiles(self) -> list[Profile]:
+        """All of them, by name."""
+        content = self.read()
+        return [
+            Profile(
+                name=name,
+                platform=profile.platform,
+                cluster=profile.cluster,
+                org=profile.org,
+                project=profile.project,
+                default=name == content.default_profile,
+                logged_in=profile.token is not None,
+            )
+            for name, profile in sorted(content.profiles.items())
+        ]
+
+    def use(self, name: str) -> None:
+        """Make the profile the default one; ConfigError names those that there are."""
+        content = self.read()
+        self._find(name, content)
+        content.default_profile = name
+        self._write(content)
 
     def save(self, name: str, target: Target, *, make_default: bool = True) -> None:
         """Write the profile *name*, the default one from now on if *make_default*."""

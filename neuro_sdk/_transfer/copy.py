@@ -314,7 +314,10 @@ class Copy:
                     doing.fail(path, step.error)
                     continue
                 folder = doing.tree.enter(path[: path.rfind("/") + 1])
-                if step.action is None or step.action is Action.SKIP:
+                if step.action is Action.SKIP:
+                    doing.tree.skip(path, step.size)
+                    continue
+                if step.action is None:
                     continue
                 doing.tree.begin(folder)
                 if path.endswith("/"):

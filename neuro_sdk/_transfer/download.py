@@ -80,11 +80,13 @@ async def download_file(
     action = plan_download(
         _side(blob), known, update=update, continue_=continue_, grain=provider.grain
     )
-    if action is Action.SKIP:
-        return
     events = None
     if progress is not None:
         events = FileEvents(progress, provider.bucket.blob_url(key), file_url(target))
+    if action is Action.SKIP:
+        if events is not None:
+            events.skip(blob.size)
+        return
     fetch = _Fetch(disk, provider, Bounds(config), continue_)
     if not verify:
         await fetch.file(blob, str(target), action, events)
@@ -379,6 +381,7 @@ class Download:
         if step.action is not Action.SKIP or self._made[-1:] != [(above, None)]:
             return False
         doing.tree.enter(above)
+        doing.tree.skip(step.path, step.size)
         return True
 
     async def _job(
@@ -395,7 +398,10 @@ class Download:
         except NeuroError as error:
             doing.fail(path, error)
             return None
-        if step.action is None or step.action is Action.SKIP:
+        if step.action is Action.SKIP:
+            doing.tree.skip(path, step.size)
+            return None
+        if step.action is None:
             return None
         doing.tree.begin(folder)
         work = partial(self._file, step, step.action, doing, fetch, bounds)

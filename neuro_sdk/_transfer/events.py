@@ -10,10 +10,12 @@ from yarl import URL
 from ..progress import (
     AbstractFileProgress,
     AbstractRecursiveFileProgress,
+    AbstractSkipProgress,
     StorageProgressComplete,
     StorageProgressEnterDir,
     StorageProgressFail,
     StorageProgressLeaveDir,
+    StorageProgressSkip,
     StorageProgressStart,
     StorageProgressStep,
 )
@@ -90,6 +92,11 @@ class FileEvents:
     def complete(self) -> None:
         event = StorageProgressComplete(self._src, self._dst, self._size)
         self._call(self._progress.complete, event)
+
+    def skip(self, size: int) -> None:
+        """Say, instead of all else, that the file stays as it is."""
+        if isinstance(self._progress, AbstractSkipProgress):
+            self._call(self._progress.skip, StorageProgressSkip(self._src, self._dst, size))
 
 
 class Folder:
@@ -174,6 +181,11 @@ class TreeEvents:
                 self._progress.fail,
                 StorageProgressFail(self._src(path), self._dst(path), message),
             )
+
+    def skip(self, path: str, size: int) -> None:
+        """Say that *path* stays as it is."""
+        if isinstance(self._progress, AbstractSkipProgress):
+            FileEvents(self._progress, self._src(path), self._dst(path), self._call).skip(size)
 
     def finish(self) -> None:
         """The listing is over."""

@@ -9,8 +9,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-import platformdirs
-
 from .disk import Handle, lock
 
 __all__ = ["UploadRecord"]
@@ -38,6 +36,8 @@ class UploadRecord(Handle):
         *content* tells this content of the file from others. Of an upload of another one, or
         in other parts, only ``upload`` is given, to be aborted.
         """
+        import platformdirs
+
         folder = platformdirs.user_state_path("neuro_sdk", appauthor=False) / "uploads"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = hashlib.sha256("\n".join((bucket_id, key, file)).encode(errors="surrogateescape"))

@@ -59,14 +59,16 @@ async def upload_file(
             key=key,
         )
     check_key(key, provider.rules, bucket=name)
+    events = None
+    if progress is not None:
+        events = FileEvents(progress, file_url(source), provider.bucket.blob_url(key))
     if update:
         opened = await disk.run(source, Source, str(source))
         opened.abandon()
         if plan_upload(opened.side, await _find(provider, key), update=True) is Action.SKIP:
+            if events is not None:
+                events.skip(opened.size)
             return
-    events = None
-    if progress is not None:
-        events = FileEvents(progress, file_url(source), provider.bucket.blob_url(key))
     bounds = Bounds(config)
     if not verify:
         await _send(disk, provider, str(source), key, events, bounds, resume)
@@ -288,7 +290,10 @@ class Upload:
                 if step.error is not None:
                     doing.fail(path, step.error)
                     continue
-                if step.action is None or step.action is Action.SKIP:
+                if step.action is Action.SKIP:
+                    doing.tree.skip(path, step.size)
+                    continue
+                if step.action is None:
                     continue
                 doing.tree.begin(folder)
                 key = self.prefix + path

@@ -13,6 +13,7 @@ except ModuleNotFoundError as _missing:
     ) from _missing
 
 from .blob import blob
+from .complete import ColonBashComplete
 from .main import main
 
-__all__ = ["blob", "main"]
+__all__ = ["ColonBashComplete", "blob", "main"]

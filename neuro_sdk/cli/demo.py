@@ -10,24 +10,24 @@ import shutil
 import sysconfig
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 from yarl import URL
 
 import neuro_sdk
 from neuro_sdk.progress import RichProgress
 
-from .azurite import run_azurite
+from .help import notes
 from .run import async_command
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 __all__ = ["demo"]
 
@@ -35,7 +35,9 @@ _ENOUGH = 1001
 _SECONDS = 30  # for one answer to the signed URL
 
 
-@click.command()
+@click.command(
+    epilog=notes("neuro-sdk demo", "neuro-sdk demo --source ~/pictures --store seaweedfs")
+)
 @click.option(
     "--path",
     type=click.Path(path_type=Path, file_okay=False),
@@ -55,11 +57,13 @@ _SECONDS = 30  # for one answer to the signed URL
     "for the demo, or on the platform that is configured.",
 )
 def demo(path: Path | None, source: Path | None, plain: bool, store: str) -> None:
-    """Show the main job on the embedded platform or that which is configured, with a real tree.
+    """Show the main job with a real tree.
 
     Makes a bucket, uploads the tree, lists and globs it, opens a signed URL with curl,
     downloads the tree, compares every file, and removes all of it again.
     """
+    from rich.console import Console
+
     console = Console(no_color=plain, force_terminal=False if plain else None, highlight=False)
     with tempfile.TemporaryDirectory(prefix="neuro-sdk-demo-") as folder:
         _run(path, source, store, Path(folder), _Show(console))
@@ -76,6 +80,8 @@ async def _run(path: Path | None, source: Path | None, store: str, work: Path, s
             show.done("Start SeaweedFS", endpoint)
         description = None
         if store == "azurite":
+            from .azurite import run_azurite
+
             azurite = await stack.enter_async_context(run_azurite(work))
             description = work / "azurite.toml"
             await asyncio.to_thread(azurite.save, description)
@@ -96,12 +102,17 @@ class _Show:
     since: float = field(default_factory=time.monotonic)
 
     def done(self, step: str, result: str) -> None:
+        from rich.markup import escape
+
         now = time.monotonic()
         self.rows.append((step, result, f"{now - self.since:.2f} s"))
         self.console.print(f"[green]{step}[/]: {escape(result)}", soft_wrap=True)
         self.since = now
 
     def conclude(self) -> None:
+        from rich.markup import escape
+        from rich.table import Table
+
         table = Table("step", "result", "time", title="What was done")
         for step, result, seconds in self.rows:
             table.add_row(step, escape(result), seconds)
@@ -189,6 +200,8 @@ async def _open(url: URL) -> tuple[bytes, str]:
 
 
 def _read(url: URL) -> bytes:
+    import urllib.request
+
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with direct.open(str(url), timeout=_SECONDS) as answer:
         body: bytes = answer.read()

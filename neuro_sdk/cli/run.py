@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import os
 import signal
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec
 
 import click
 
-from .. import NeuroError
+import neuro_sdk
 
-__all__ = ["async_command"]
+from .show import lines_of
+
+__all__ = ["async_command", "open_client", "remember_profile", "warn_of_environment"]
 
 P = ParamSpec("P")
+
+_PROFILE = "neuro_sdk.profile"
 
 
 def async_command(command: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
@@ -28,8 +33,8 @@ def async_command(command: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             asyncio.run(_until_terminated(command(*args, **kwargs)))
-        except NeuroError as error:
-            raise click.ClickException(str(error)) from error
+        except neuro_sdk.NeuroError as error:
+            raise click.ClickException(lines_of(str(error))) from error
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             raise click.exceptions.Exit(130) from None
@@ -48,3 +53,23 @@ async def _until_terminated(work: Coroutine[Any, Any, None]) -> None:
     with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     await work
+
+
+def remember_profile(context: click.Context, profile: str | None) -> None:
+    """Have the commands below *context* open the platform of this profile."""
+    if profile is not None:
+        context.meta[_PROFILE] = profile
+
+
+def open_client() -> neuro_sdk.Opening[neuro_sdk.Client]:
+    """The platform of ``--profile``, or else the one that is configured."""
+    context = click.get_current_context(silent=True)
+    return neuro_sdk.get(None if context is None else context.meta.get(_PROFILE))
+
+
+def warn_of_environment() -> None:
+    """Say so where the environment has the last word, whatever the profile file says."""
+    for name in ("NEURO_SDK_PLATFORM", "NEURO_SDK_PROFILE"):
+        if os.environ.get(name):
+            click.echo(f"note: {name} is set, and used instead of the default profile", err=True)
+            return

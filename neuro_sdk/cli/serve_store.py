@@ -10,21 +10,24 @@ import click
 
 import neuro_sdk
 
+from .help import notes
 from .run import async_command
 
 __all__ = ["serve_store"]
 
 
-@click.command()
+@click.command(
+    epilog=notes("neuro-sdk serve-store", "neuro-sdk serve-store /srv/blobs --port 9000")
+)
 @click.argument("home", required=False, type=click.Path(path_type=Path, file_okay=False))
 @click.option("--port", type=click.IntRange(1, 65535), help="Listen here, on 127.0.0.1.")
 @async_command
 async def serve_store(home: Path | None, port: int | None) -> None:
-    """Run SeaweedFS for the embedded platform in HOME until Ctrl-C.
+    """Run a real S3 store on this machine.
 
-    HOME is the folder that neuro_sdk.local(HOME) opens, by default the user's own. From now on
-    its new buckets are made at this store, which keeps its data below HOME and listens on
-    the loopback address only.
+    It is SeaweedFS, for the embedded platform in HOME, and runs until Ctrl-C. HOME is the folder
+    that neuro_sdk.local(HOME) opens, by default the user's own. From now on its new buckets are
+    made at this store, which keeps its data below HOME and listens on the loopback address only.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

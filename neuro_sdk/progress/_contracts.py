@@ -11,11 +11,13 @@ __all__ = [
     "AbstractDeleteProgress",
     "AbstractFileProgress",
     "AbstractRecursiveFileProgress",
+    "AbstractSkipProgress",
     "StorageProgressComplete",
     "StorageProgressDelete",
     "StorageProgressEnterDir",
     "StorageProgressFail",
     "StorageProgressLeaveDir",
+    "StorageProgressSkip",
     "StorageProgressStart",
     "StorageProgressStep",
 ]
@@ -75,6 +77,15 @@ class StorageProgressFail:
 
 
 @dataclass(frozen=True)
+class StorageProgressSkip:
+    """A file stays as it is at the destination, by ``update``, ``continue_`` or ``sync``."""
+
+    src: URL
+    dst: URL
+    size: int
+
+
+@dataclass(frozen=True)
 class StorageProgressDelete:
     """A blob, or a directory marker, is gone."""
 
@@ -120,3 +131,11 @@ class AbstractDeleteProgress(abc.ABC):
     @abc.abstractmethod
     def delete(self, data: StorageProgressDelete) -> None:
         """A blob is gone."""
+
+
+class AbstractSkipProgress(abc.ABC):
+    """Receives what is skipped too, where a class of another progress is one of these as well."""
+
+    @abc.abstractmethod
+    def skip(self, data: StorageProgressSkip) -> None:
+        """A file stays as it is."""

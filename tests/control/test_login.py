@@ -20,6 +20,7 @@ from neuro_sdk import (
     Client,
     ConfigError,
     IllegalArgumentError,
+    Profile,
     ServerNotAvailable,
 )
 from neuro_sdk._core.roles import EVERYWHERE, Role
@@ -73,6 +74,29 @@ class TestLogin:
         await neuro_sdk.login_with_token(f"  {token}\n", f"{team.api}/")
         async with neuro_sdk.get() as client:
             assert client.config.platform == str(team.api)
+
+    async def test_profiles_are_listed_and_chosen(self, team: Team, token: str, file: Path) -> None:
+        assert await neuro_sdk.profiles() == []
+        await neuro_sdk.login_with_token(token, team.api, project="vision", profile="one")
+        file.write_text(file.read_text() + '[profiles.disk]\nplatform = "local:"\n')
+        disk, one = await neuro_sdk.profiles()
+        assert disk == Profile(name="disk", platform="local:")
+        assert one == Profile(
+            name="one",
+            platform=str(team.api),
+            cluster="home",
+            org="acme",
+            project="vision",
+            default=True,
+            logged_in=True,
+        )
+        assert token not in repr(one)
+        await neuro_sdk.use_profile("disk")
+        assert [each.name for each in await neuro_sdk.profiles() if each.default] == ["disk"]
+        with pytest.raises(ConfigError, match=r"no profile 'three'.*it has: disk, one"):
+            await neuro_sdk.use_profile("three")
+        async with neuro_sdk.get("one") as client:
+            assert client.username == "alice"
 
     async def test_several_profiles(self, team: Team, token: str) -> None:
         bob = await team.token("bob", ("vision", Role.READER))
@@ -159,8 +183,9 @@ class TestLogin:
         await asyncio.gather(
             *(neuro_sdk.login_with_token(token, team.api, profile=f"p{n}") for n in range(6))
         )
-        last = [name for name in map("p{}".format, range(6)) if name in file.read_text()]
-        async with neuro_sdk.get(last[-1]) as client:
+        names = [profile.name for profile in await neuro_sdk.profiles()]
+        assert set(names) <= {f"p{n}" for n in range(6)}
+        async with neuro_sdk.get(names[-1]) as client:
             assert client.username == "alice"
 
 

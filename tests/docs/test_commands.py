@@ -69,7 +69,7 @@ def _run(
                 _starts_and_stops(command, tmp_path, environment)
             case ["neuro-sdk", "serve", *_]:
                 port = running.enter_context(_serving(command, tmp_path, environment))
-            case ["neuro-sdk" | "export" | "mkdir" | "echo", *_]:
+            case ["neuro-sdk" | "export" | "unset" | "mkdir" | "echo", *_]:
                 script.append(command.replace(":8080/", f":{port}/"))
             case _:
                 pytest.fail(f"no test knows what to do with {command!r}")
@@ -79,7 +79,7 @@ def _run(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
 

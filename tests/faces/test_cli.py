@@ -27,13 +27,6 @@ from ..servers.azurite import install
 FORWARD = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 
 
-@pytest.fixture
-def platform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("NEURO_SDK_PLATFORM", f"local:{tmp_path / 'platform'}")
-    monkeypatch.setenv("NEURO_SDK_CONFIG", str(tmp_path / "config.toml"))
-    return tmp_path / "platform"
-
-
 def run(command: click.Command, *arguments: str) -> Result:
     return CliRunner().invoke(command, arguments, catch_exceptions=False)
 
@@ -294,12 +287,3 @@ def test_the_group_mounts_in_a_typer_program(platform: Path) -> None:
     assert "Usage: tool blob" in runner.invoke(tool, ["blob", "--help"]).output
     assert runner.invoke(tool, ["blob", "mb", "mounted"]).exit_code == 1
     assert runner.invoke(tool, ["blob", "ls"]).exit_code == 2
-
-
-def test_every_command_has_help() -> None:
-    def all_commands(command: click.Command) -> list[click.Command]:
-        below = command.commands.values() if isinstance(command, click.Group) else []
-        return [command, *(deep for child in below for deep in all_commands(child))]
-
-    for command in all_commands(main):
-        assert command.help, command.name
