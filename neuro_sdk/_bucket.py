@@ -119,26 +119,37 @@ class BucketHandle(BucketPlans):
             await provider.put(key, pieces)
 
     def fetch_blob(
-        self, key: str, offset: int = 0, *, length: int | None = None
+        self,
+        key: str,
+        offset: int = 0,
+        *,
+        length: int | None = None,
+        known: BlobObject | None = None,
     ) -> AsyncStream[bytes]:
         """See :meth:`Buckets.fetch_blob`."""
-        return AsyncStream(self._fetch(key, offset, length), self._lifetime)
+        return AsyncStream(self._fetch(key, offset, length, known), self._lifetime)
 
     async def _fetch(
-        self, key: str, offset: int, length: int | None
+        self, key: str, offset: int, length: int | None, known: BlobObject | None
     ) -> AsyncGenerator[bytes, None]:
         if offset < 0 or (length is not None and length < 0):
             raise IllegalArgumentError(
                 "offset and length must not be negative", bucket=self._name, key=key
             )
+        if known is not None and (known.bucket.id, known.key) != (self.bucket.id, key):
+            raise IllegalArgumentError(
+                f"what is known is of another blob, {known.key!r}", bucket=self._name, key=key
+            )
         provider = await self._opened()
         check_key(key, provider.rules, bucket=self._name)
-        body = await self._fetch_small(provider, key) if (offset, length) == (0, None) else None
+        body = None
+        if (offset, length, known) == (0, None, None):
+            body = await self._fetch_small(provider, key)
         if body is not None:
             if body:
                 yield body
             return
-        async with aclosing(provider.fetch(key, offset, length)) as pieces:
+        async with aclosing(provider.fetch(key, offset, length, known=known)) as pieces:
             async for piece in pieces:
                 yield piece
 

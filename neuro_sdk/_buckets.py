@@ -326,14 +326,20 @@ class Buckets(BucketsPlans):
         bucket_owner: str | None = None,
         *,
         length: int | None = None,
+        known: BlobObject | None = None,
         org_name: str | None = None,
         project_name: str | None = None,
     ) -> AsyncStream[bytes]:
-        """Stream the bytes of a blob from *offset* on, *length* at most, all of one version."""
+        """Stream the bytes of a blob from *offset* on, *length* at most, all of one version.
+
+        *known* is the blob as :meth:`head_blob` or a listing gave it. It saves a look, and the
+        bytes are of that version: BlobChanged if the blob was replaced since. So several calls
+        with the same one read the same version.
+        """
         scope = self._where(cluster_name, org_name, project_name, bucket_owner)
         return self._stream(
             lambda: self._handle(bucket_id_or_name, scope),
-            lambda handle: handle.fetch_blob(key, offset, length=length),
+            lambda handle: handle.fetch_blob(key, offset, length=length, known=known),
         )
 
     @within_lifetime
