@@ -46,6 +46,8 @@ MAY_WAIT = (
         "_absolute",
         "asks for the working directory, where a path is relative; no disk is touched",
     ),
+    ("neuro_sdk/fsspec/_base.py", "_absolute", "asks for the working directory too"),
+    ("neuro_sdk/fsspec/_files.py", "_wait", "a file of the blocking kind, whose use waits"),
     ("neuro_sdk/_providers/opendal.py", "_rest", "runs at exit, when no loop is left"),
     ("neuro_sdk/cli/demo.py", "demo", "a script: nothing else runs on its loop"),
     ("neuro_sdk/_platform/seaweedfs.py", "_spawn", "starting a process waits anyway; once"),
