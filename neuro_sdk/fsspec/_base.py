@@ -46,6 +46,7 @@ class Based(AsyncFileSystem):
         batch_size: int | None = None,
         **options: Any,
     ) -> None:
+        """The options; nothing is opened yet."""
         unknown = sorted(options.keys() - _OF_FSSPEC)
         if unknown:
             raise TypeError(

@@ -59,6 +59,7 @@ class BlobFile(AbstractBufferedFile):
         cache_options: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        """Made by ``BlobFileSystem.open``."""
         self._writing: Writing | None = None
         self._outer = sys.exception()
         size = None
@@ -276,6 +277,7 @@ class BlobStream(AbstractAsyncStreamedFile):
     def __init__(
         self, fs: BlobFileSystem, path: str, mode: str, opened: tuple[Any, Any], **kwargs: Any
     ) -> None:
+        """Made by ``BlobFileSystem.open_async``."""
         self._bucket, self._known = opened
         self._writing: Writing | None = None
         size = None
