@@ -23,6 +23,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
+from ._core.models import Listing
 from .errors import ClientClosed, ForkedProcessError
 
 __all__ = [
@@ -73,6 +74,11 @@ class AsyncStream(Generic[T]):
     async def aclose(self) -> None:
         """Stop; nothing more is read."""
         await self._source.aclose()
+
+    async def collect(self) -> Listing[T]:
+        """All that is left, as a list; a notebook shows it as a table."""
+        async with self:
+            return Listing([item async for item in self])
 
 
 class _Living(Protocol):

@@ -63,6 +63,9 @@ class BucketHandle(BucketPlans):
     def __repr__(self) -> str:
         return f"<BucketHandle {self.bucket.uri}>"
 
+    def _repr_html_(self) -> str:
+        return self.bucket._repr_html_()
+
     def using(self, transfer: TransferConfig) -> BucketHandle:
         """See :meth:`Buckets.using`."""
         return BucketHandle(

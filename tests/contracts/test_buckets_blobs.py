@@ -310,6 +310,16 @@ class TestListAndGlob:
         with pytest.raises(StopAsyncIteration):
             await anext(entries)
 
+    async def test_collected(self, buckets: Buckets) -> None:
+        await fill(buckets, "a", "b/c", "d")
+        entries = buckets.list_blobs("blob:box")
+        first = await anext(entries)
+        left = await entries.collect()
+        assert isinstance(left, list)
+        assert sorted(entry.key for entry in [first, *left]) == ["a", "b/", "d"]
+        assert await entries.collect() == []
+        assert [b.name for b in await buckets.list().collect() if b.name == "box"] == ["box"]
+
     async def test_odd_keys_by_their_uris(self, buckets: Buckets, box: BucketHandle) -> None:
         rules = (await box._opened()).rules
         keys = [key for key in ODD_KEYS if len(key) < 100 and key_problem(key, rules) is None]
