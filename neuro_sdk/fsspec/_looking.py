@@ -9,6 +9,7 @@ from glob import has_magic
 from typing import Any
 
 from fsspec.asyn import sync_wrapper
+from fsspec.utils import stringify_path
 
 from ..errors import BlobNotFound, InvalidKey, NotSupportedError
 from ._base import Based
@@ -28,16 +29,19 @@ class Looking(Based):
         assume_literal: bool = False,
     ) -> list[str]:
         paths = self._strip_protocol([path] if isinstance(path, str) else [*path])
-        literal = [one for one in paths if assume_literal or not has_magic(one)]
-        patterns: list[str] = []
-        for one in paths:
-            if not assume_literal and has_magic(one):
-                (literal if await self._exists(one) else patterns).append(one)
         found: set[str] = set()
-        for some, as_they_are in ((literal, True), (patterns, False)):
-            with contextlib.suppress(FileNotFoundError):
-                if some:
-                    found |= {*await super()._expand_path(some, recursive, maxdepth, as_they_are)}
+        for one in paths:
+            if assume_literal or not has_magic(one) or await self._exists(one):
+                if recursive:
+                    found.update(await self._find(one, maxdepth, withdirs=True))
+                if not recursive or (one not in found and await self._exists(one)):
+                    found.add(one)
+                continue
+            matching = await self._glob(one, maxdepth=maxdepth)
+            found.update(matching)
+            if recursive and matching and maxdepth != 1:
+                below = None if maxdepth is None else maxdepth - 1
+                found.update(await self._expand_path(matching, True, below, assume_literal=True))
         if not found:
             raise BlobNotFound(f"nothing is there: {', '.join(paths)}")
         return sorted(found)
@@ -50,7 +54,8 @@ class Looking(Based):
             if not key:
                 return directory(name, bucket.bucket.created_at)
             try:
-                return described(split(name)[0], await bucket.head_blob(key))
+                marker = "/" if str(stringify_path(path)).endswith("/") else ""
+                return described(split(name)[0], await bucket.head_blob(key + marker))
             except BlobNotFound as error:
                 with contextlib.suppress(InvalidKey):  # too long for anything to lie below it
                     if await bucket.blob_is_dir(key):
@@ -76,18 +81,18 @@ class Looking(Based):
 
     async def _ls(self, path: str, detail: bool = True, **_: Any) -> list[Any]:
         path = self._strip_protocol(path)
-        infos = [*(await self._listed(path)).values()] if path else await self._buckets()
+        infos = await (self._listed(path) if path else self._buckets())
         return infos if detail else [info["name"] for info in infos]
 
-    async def _listed(self, path: str) -> dict[str, Info]:
+    async def _listed(self, path: str) -> list[Info]:
         name, key = split(path)
         start = f"{key}/" if key else ""
         async with self._at(path) as (bucket, _key):
             entries = [entry async for entry in bucket.list_blobs(start, limit=None)]
             if not entries and key:
                 blob = await bucket.head_blob(key)
-                return {path: described(name, blob)}
-        return tree(name, start, entries, 1, dirs=True)
+                return [described(name, blob)]
+        return [described(name, entry) for entry in entries if entry.key != start]
 
     async def _buckets(self) -> list[Info]:
         client = await self._clients.get()
@@ -145,12 +150,41 @@ class Looking(Based):
         maxdepth: int | None = None,
         topdown: bool = True,
         on_error: str | Callable[[OSError], object] = "omit",
-        **kwargs: Any,
+        *,
+        detail: bool = False,
+        **_: Any,
     ) -> AsyncGenerator[Any, None]:
-        # What cannot be reached is not what is not there.
-        on_error = _unless_missing if on_error == "omit" else on_error
-        async for found in super()._walk(path, maxdepth, topdown, on_error, **kwargs):
-            yield found
+        """As fsspec says, but what cannot be reached is raised: it is not what is not there."""
+        if maxdepth is not None and maxdepth < 1:
+            raise ValueError("maxdepth must be at least 1")
+        path = self._strip_protocol(path)
+        try:
+            infos = await self._ls(path)
+        except FileNotFoundError as error:
+            if on_error == "raise":
+                raise
+            if callable(on_error):
+                on_error(error)
+            infos = []
+        dirs: Any = {}
+        files: Any = {}
+        for info in infos:  # a store may hold both of one name
+            kind = dirs if info["type"] == "directory" else files
+            kind[info["name"].rpartition("/")[2]] = info
+        if not detail:
+            dirs, files = [*dirs], [*files]
+        if topdown:
+            yield path, dirs, files
+        if maxdepth != 1:
+            below = None if maxdepth is None else maxdepth - 1
+            for name in [*dirs]:
+                deeper = self._walk(
+                    f"{path}/{name}".lstrip("/"), below, topdown, on_error, detail=detail
+                )
+                async for found in deeper:
+                    yield found
+        if not topdown:
+            yield path, dirs, files
 
     async def _du(
         self, path: str, total: bool = True, maxdepth: int | None = None, **kwargs: Any
@@ -173,11 +207,6 @@ class Looking(Based):
     created = sync_wrapper(_created)
     modified = sync_wrapper(_modified)
     sign = sync_wrapper(_sign)
-
-
-def _unless_missing(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise error
 
 
 def _time(info: Info, name: str, path: str) -> datetime:

@@ -71,6 +71,18 @@ async def test_nothing_is_left_of_what_is_not_published(
     assert left == []
 
 
+def test_a_blob_beside_a_directory_of_its_name(fs: BlobFileSystem) -> None:
+    fs.pipe({"box/a": b"blob", "box/a/b": b"below"})
+    shown = sorted((info["name"], info["type"]) for info in fs.ls("box"))
+    assert shown == [("box/a", "directory"), ("box/a", "file")]
+    assert fs.find("box") == ["box/a", "box/a/b"]
+    assert [*fs.walk("box")] == [("box", ["a"], ["a"]), ("box/a", [], ["b"])]
+    assert fs.info("box/a")["type"] == "file"
+    assert fs.info("box/a/")["type"] == "directory"
+    fs.rm("box/a")
+    assert fs.find("box") == ["box/a/b"]
+
+
 def test_one_version(fs: BlobFileSystem) -> None:
     fs.pipe("box/a", bytes(9 * MIB))
     with fs.open("box/a", block_size=MIB) as file:

@@ -48,7 +48,7 @@ print(fs.du("box"))
 
     def test_one_that_ends_often(self, home: Path) -> None:
         run('fs.mkdir("box"); fs.pipe("box/a", b"x")', home)
-        for _ in range(8):
+        for _ in range(4):
             assert run('print(fs.cat("box/a"))', home) == ["b'x'"]
 
     def test_file_systems_that_are_forgotten_let_go_of_their_clients(self, home: Path) -> None:

@@ -206,6 +206,27 @@ class TestLooking:
         with pytest.raises(ValueError, match="maxdepth"):
             fs.find("box", maxdepth=0)
 
+    def test_walk(self, fs: BlobFileSystem) -> None:
+        fs.pipe({"box/a/b/c": b"1", "box/a/d": b"22", "box/e": b""})
+        tree = [("box", ["a"], ["e"]), ("box/a", ["b"], ["d"]), ("box/a/b", [], ["c"])]
+        assert [*fs.walk("box")] == tree
+        assert [*fs.walk("blob://box/", topdown=False)] == tree[::-1]
+        assert [*fs.walk("box", maxdepth=2)] == tree[:2]
+        assert [*fs.walk("")] == [("", ["box"], []), *tree]
+        for path, dirs, _ in fs.walk("box"):
+            dirs.clear()
+            assert path == "box"
+        (_, dirs, files), *_ = fs.walk("box/a", detail=True)
+        assert (dirs["b"]["type"], files["d"]["size"]) == ("directory", 2)
+        assert [*fs.walk("box/none")] == [("box/none", [], [])]
+        told: list[OSError] = []
+        assert [*fs.walk("box/none", on_error=told.append)] == [("box/none", [], [])]
+        assert [type(error) for error in told] == [BlobNotFound]
+        with pytest.raises(BlobNotFound):
+            [*fs.walk("box/none", on_error="raise")]
+        with pytest.raises(ValueError, match="maxdepth"):
+            [*fs.walk("box", maxdepth=0)]
+
     def test_the_network_down_is_not_nothing_there(
         self, fs: BlobFileSystem, monkeypatch: pytest.MonkeyPatch
     ) -> None:
