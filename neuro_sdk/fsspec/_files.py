@@ -62,7 +62,7 @@ class BlobFile(AbstractBufferedFile):
         """Made by ``BlobFileSystem.open``."""
         self._writing: Writing | None = None
         self._outer = sys.exception()
-        size = None
+        size = kwargs.pop("size", None)
         self._bucket, self._known = _wait(fs, fs._for_file, path, mode)
         if mode == "rb":
             size = self._known.size
@@ -85,10 +85,16 @@ class BlobFile(AbstractBufferedFile):
     def _upload_chunk(self, final: bool = False) -> None:
         assert self._writing is not None
         data = self.buffer.getvalue()
-        if data:
-            _wait(self.fs, self._writing.put, data)
-        if final and self.autocommit:
-            self.commit()
+        try:
+            if data:
+                _wait(self.fs, self._writing.put, data)
+            if final and self.autocommit:
+                self.commit()
+        except BaseException:
+            # Whether the block was handed over is not known, so the file cannot go on.
+            self.closed = True
+            self._writing.drop()
+            raise
 
     def commit(self) -> None:
         """Publish what was written, where ``autocommit`` left that to the caller."""
@@ -298,10 +304,16 @@ class BlobStream(AbstractAsyncStreamedFile):
     async def _upload_chunk(self, final: bool = False) -> None:
         assert self._writing is not None
         data = self.buffer.getvalue()
-        if data:
-            await self._writing.put(data)
-        if final:
-            await self._writing.finish()
+        try:
+            if data:
+                await self._writing.put(data)
+            if final:
+                await self._writing.finish()
+        except BaseException:
+            # Whether the block was handed over is not known, so the file cannot go on.
+            self.closed = True
+            self._writing.drop()
+            raise
 
     async def discard(self) -> None:
         """Close the file and publish nothing."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncGenerator
 
 from .. import BlobObject, BucketHandle
@@ -23,6 +24,7 @@ class Writing:
         self._before = before
         self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue(1)
         self._loop = asyncio.get_running_loop()
+        self._pid = os.getpid()
         self._sending = self._loop.create_task(bucket.put_blob(key, self._body()))
         self._sending.add_done_callback(_seen)
 
@@ -43,7 +45,8 @@ class Writing:
         """Publish it."""
         if not self._sending.done():
             await self._hand_over(None)
-        await asyncio.shield(self._sending)
+        await asyncio.wait([self._sending])
+        self._check()
 
     async def abort(self) -> None:
         """Leave nothing of it."""
@@ -51,7 +54,9 @@ class Writing:
         await asyncio.wait([self._sending])
 
     def drop(self) -> None:
-        """As ``abort``, from any thread and without waiting."""
+        """As ``abort``, from any thread and without waiting; nothing in a forked child."""
+        if os.getpid() != self._pid:
+            return
         with contextlib.suppress(RuntimeError):  # the loop is closed, and with it all ended
             self._loop.call_soon_threadsafe(self._sending.cancel)
 
@@ -61,6 +66,9 @@ class Writing:
             await asyncio.wait([putting, self._sending], return_when=asyncio.FIRST_COMPLETED)
         finally:
             putting.cancel()
+        self._check()
+
+    def _check(self) -> None:
         if self._sending.cancelled():
             raise ValueError("the writing of this blob was given up")
         if self._sending.done():

@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 
 from neuro_sdk import BlobChanged, BlobNotFound, BucketHandle, StorageUnavailable
-from neuro_sdk.fsspec import BlobFile, BlobFileSystem
+from neuro_sdk.fsspec import BlobFile, BlobFileSystem, _files
 
 MIB = 1 << 20
 
@@ -40,7 +40,7 @@ class TestReading:
                 at, count = chance.randrange(len(body) + 9), chance.randrange(100_000)
                 assert file.seek(at) == plain.seek(at)
                 assert file.read(count) == plain.read(count)
-        with fs.open("box/a", "rb") as file:
+        with fs.open("box/a", "rb", size=len(body)) as file:
             assert b"".join(file) == body
         with pytest.raises(FileNotFoundError):
             fs.open("box/none")
@@ -284,6 +284,34 @@ class TestWholeOrNothing:
             file.close()
         assert file.closed
         monkeypatch.undo()
+        assert not fs.exists("box/a")
+
+    def test_an_interrupt_while_a_block_is_handed_over(
+        self, fs: BlobFileSystem, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nobody knows whether it was, and it must not be there twice."""
+        handed: list[str] = []
+
+        def interrupted(fs: BlobFileSystem, call: Any, *args: Any) -> Any:
+            result = wait(fs, call, *args)
+            handed.append(call.__name__)
+            if call.__name__ == "put":
+                raise KeyboardInterrupt
+            return result
+
+        wait = _files._wait
+        file = fs.open("box/a", "wb")
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(_files, "_wait", interrupted)
+            try:
+                file.write(bytes(9 * MIB))
+            finally:
+                file.close()
+        assert handed == ["_begin", "put"]
+        with pytest.raises(ValueError, match="given up"):
+            file.commit()
+        with pytest.raises(ValueError, match=r"closed|write mode"):
+            file.write(b"x")
         assert not fs.exists("box/a")
 
     def test_an_old_blob_that_changes_while_it_is_appended_to(
