@@ -19,6 +19,7 @@ from ._core.models import (
     BucketCredentials,
     BucketEntry,
     BucketUsage,
+    Listing,
     PersistentBucketCredentials,
 )
 from ._core.plan import Action
@@ -135,6 +136,7 @@ __all__ = [
     "InvalidName",
     "InvalidURI",
     "KeyConflict",
+    "Listing",
     "ListingTruncated",
     "LocalDiskFull",
     "LocalError",

@@ -25,6 +25,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
+from ._core.models import Listing
 from .errors import ClientClosed, ForkedProcessError
 
 __all__ = [
@@ -80,15 +81,15 @@ class AsyncStream(Generic[T]):
             return await anext(self._pages)
 
     async def pages(self) -> AsyncGenerator[Sequence[T], None]:
-        """The same, several at a time as they came: for a great many that is faster."""
+        """The same, several at a time as they came, never none: for a great many it is faster."""
+        page: Sequence[T] = [*self._page]
         while True:
-            page = [*self._page]
-            if not page:
-                try:
-                    page = [*await self._next()]
-                except StopAsyncIteration:
-                    return
-            yield page
+            if page:
+                yield page
+            try:
+                page = await self._next()
+            except StopAsyncIteration:
+                return
 
     async def __aenter__(self) -> Self:
         return self
@@ -100,6 +101,11 @@ class AsyncStream(Generic[T]):
         """Stop; nothing more is read."""
         self._page = iter(())
         await self._pages.aclose()
+
+    async def collect(self) -> Listing[T]:
+        """All that is left, as a list; a notebook shows it as a table."""
+        async with self:
+            return Listing([item async for item in self])
 
 
 class _Living(Protocol):

@@ -17,8 +17,6 @@ from ._core.glob import compile_glob
 from ._core.keys import check_key
 from ._core.models import BlobObject, Bucket, BucketCredentials, BucketEntry, BucketUsage
 from ._core.parts import SMALL
-from ._session.bucket import open_bucket
-from ._session.session import Session
 from ._transfer.body import Body, gathered, normalised
 from ._transfer.disk import Disk
 from ._transfer.remove import is_directory, remove
@@ -27,6 +25,7 @@ from .progress import AbstractDeleteProgress
 
 if TYPE_CHECKING:
     from ._core.config import TransferConfig
+    from ._session.session import Session
     from .protocols import ControlPlane, Provider
 
 __all__ = ["BucketHandle", "ListingTruncated"]
@@ -65,6 +64,9 @@ class BucketHandle(BucketPlans):
 
     def __repr__(self) -> str:
         return f"<BucketHandle {self.bucket.uri}>"
+
+    def _repr_html_(self) -> str:
+        return self.bucket._repr_html_()
 
     def using(self, transfer: TransferConfig) -> BucketHandle:
         """See :meth:`Buckets.using`."""
@@ -122,26 +124,38 @@ class BucketHandle(BucketPlans):
             await provider.put(key, pieces)
 
     def fetch_blob(
-        self, key: str, offset: int = 0, *, length: int | None = None
+        self,
+        key: str,
+        offset: int = 0,
+        *,
+        length: int | None = None,
+        known: BlobObject | None = None,
     ) -> AsyncStream[bytes]:
         """See :meth:`Buckets.fetch_blob`."""
-        return AsyncStream(self._fetch(key, offset, length), self._lifetime)
+        return AsyncStream(self._fetch(key, offset, length, known), self._lifetime)
 
     async def _fetch(
-        self, key: str, offset: int, length: int | None
+        self, key: str, offset: int, length: int | None, known: BlobObject | None
     ) -> AsyncGenerator[Sequence[bytes], None]:
         if offset < 0 or (length is not None and length < 0):
             raise IllegalArgumentError(
                 "offset and length must not be negative", bucket=self._name, key=key
             )
+        if known is not None and (known.bucket.id, known.key) != (self.bucket.id, key):
+            raise IllegalArgumentError(
+                f"what is known is of another blob, {known.key!r}", bucket=self._name, key=key
+            )
         provider = await self._opened()
         check_key(key, provider.rules, bucket=self._name)
-        body = await self._fetch_small(provider, key) if (offset, length) == (0, None) else None
+        body = None
+        if (offset, length, known) == (0, None, None):
+            body = await self._fetch_small(provider, key)
         if body is not None:
             if body:
                 yield [body]
             return
-        async with aclosing(singly(provider.fetch(key, offset, length))) as pieces:
+        fetched = provider.fetch(key, offset, length, known=known)
+        async with aclosing(singly(fetched)) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -255,6 +269,8 @@ class BucketHandle(BucketPlans):
 
     @within_lifetime
     async def _session(self, remove_created: bool) -> Session:
+        from ._session.bucket import open_bucket
+
         return await open_bucket(
             self.bucket,
             self._control,

@@ -24,8 +24,6 @@ from ._core.query import QueryResult
 from ._core.uri import BlobPath, Scope, parse_blob_uri
 from ._lookups import Lookups
 from ._providers.lease import LeasedProvider
-from ._query.run import run_query
-from ._session.session import Session
 from ._transfer.body import Body
 from ._transfer.disk import Disk
 from .errors import IllegalArgumentError
@@ -33,6 +31,7 @@ from .progress import AbstractDeleteProgress
 
 if TYPE_CHECKING:
     from ._core.config import TransferConfig
+    from ._session.session import Session
     from .protocols import ControlPlane, OpenProvider, Provider
 
 __all__ = ["Buckets"]
@@ -322,14 +321,20 @@ class Buckets(BucketsPlans):
         bucket_owner: str | None = None,
         *,
         length: int | None = None,
+        known: BlobObject | None = None,
         org_name: str | None = None,
         project_name: str | None = None,
     ) -> AsyncStream[bytes]:
-        """Stream the bytes of a blob from *offset* on, *length* at most, all of one version."""
+        """Stream the bytes of a blob from *offset* on, *length* at most, all of one version.
+
+        *known* is the blob as :meth:`head_blob` or a listing gave it. It saves a look, and the
+        bytes are of that version: BlobChanged if the blob was replaced since. So several calls
+        with the same one read the same version.
+        """
         scope = self._where(cluster_name, org_name, project_name, bucket_owner)
         return self._stream(
             lambda: self._handle(bucket_id_or_name, scope),
-            lambda handle: handle.fetch_blob(key, offset, length=length),
+            lambda handle: handle.fetch_blob(key, offset, length=length, known=known),
         )
 
     @within_lifetime
@@ -471,6 +476,8 @@ class Buckets(BucketsPlans):
     async def _queried(
         self, sql: str, parameters: Sequence[object] | Mapping[str, object], arrow: bool
     ) -> QueryResult | Any:
+        from ._query.run import run_query
+
         async def where(uri: str) -> tuple[Provider, str]:
             handle, key = await self.locate(uri)
             return await self._provider(handle.bucket), key

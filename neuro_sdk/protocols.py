@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from yarl import URL
 
-from ._core.described import Capability, Metadata, PresignedRequest
 from ._core.keys import KeyRules
 from ._core.models import (
     BlobObject,
@@ -22,6 +21,9 @@ from ._core.models import (
 )
 from ._core.parts import PartLimits
 from ._core.uri import Scope
+
+if TYPE_CHECKING:
+    from ._core.described import Capability, Metadata, PresignedRequest
 
 __all__ = ["ControlPlane", "Direct", "Multipart", "OpenProvider", "Provider", "Service"]
 

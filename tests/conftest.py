@@ -46,6 +46,8 @@ MAY_WAIT = (
         "_absolute",
         "asks for the working directory, where a path is relative; no disk is touched",
     ),
+    ("neuro_sdk/fsspec/_base.py", "_absolute", "asks for the working directory too"),
+    ("neuro_sdk/fsspec/_files.py", "_wait", "a file of the blocking kind, whose use waits"),
     ("neuro_sdk/_providers/opendal.py", "_rest", "runs at exit, when no loop is left"),
     ("neuro_sdk/drivers/config.py", "_read", "a small file, once, before anything is open"),
     ("neuro_sdk/drivers/loop.py", "run", "what code that is not async asks for is that it waits"),

@@ -117,7 +117,7 @@ async def test_who_is_cancelled_leaves_nothing_under_way() -> None:
 
 
 async def test_a_stream_gives_what_is_left_as_pages() -> None:
-    stream = AsyncStream(Source([[1, 2, 3], [4, 5]]).pages(), Lifetime())
+    stream = AsyncStream(Source([[], [1, 2, 3], [], [4, 5], []]).pages(), Lifetime())
     assert await anext(stream) == 1
     assert [page async for page in stream.pages()] == [[2, 3], [4, 5]]
     assert [item async for item in stream] == []

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from yarl import URL
 
+from .show import bytes_text, html_table, time_text
 from .uri import BlobURI
 
 __all__ = [
@@ -19,9 +20,27 @@ __all__ = [
     "BucketCredentials",
     "BucketEntry",
     "BucketUsage",
+    "Listing",
     "PersistentBucketCredentials",
     "blob_object",
 ]
+
+T = TypeVar("T")
+
+
+class Listing(list[T]):
+    """A list that a notebook shows as a table; made by :meth:`AsyncStream.collect`."""
+
+    def _repr_html_(self) -> str:
+        count = f"{len(self)} {'entry' if len(self) == 1 else 'entries'}"
+        if all(isinstance(item, Bucket) for item in self):
+            rows = [item._row() for item in self if isinstance(item, Bucket)]
+            return html_table(count, _BUCKET_HEAD, rows)
+        if all(isinstance(item, BucketEntry) for item in self):
+            entries = [item for item in self if isinstance(item, BucketEntry)]
+            size = bytes_text(sum(entry.size for entry in entries))
+            return html_table(f"{count}, {size}", _ENTRY_HEAD, [entry._row() for entry in entries])
+        return html_table(count, ("value",), [(repr(item),) for item in self])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +108,14 @@ class Bucket:
             key=key,
         ).to_url()
 
+    def _row(self) -> tuple[str, ...]:
+        kind = ", ".join(name for name in ("public", "imported") if getattr(self, name))
+        owner = self.project_name or self.owner
+        return (self.name or self.id, owner, self.provider, time_text(self.created_at), kind)
+
+    def _repr_html_(self) -> str:
+        return html_table(str(self.uri), _BUCKET_HEAD, [self._row()])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BucketEntry:
@@ -120,6 +147,13 @@ class BucketEntry:
     def is_file(self) -> bool:
         """True for a blob with data."""
         return not self.is_dir()
+
+    def _row(self) -> tuple[str, ...]:
+        size = "" if self.is_dir() else bytes_text(self.size)
+        return (self.key, size, time_text(self.modified_at))
+
+    def _repr_html_(self) -> str:
+        return html_table(str(self.uri), _ENTRY_HEAD, [self._row()])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,3 +224,11 @@ class BucketUsage:
 
     total_bytes: int
     object_count: int
+
+    def _repr_html_(self) -> str:
+        row = (self.object_count, bytes_text(self.total_bytes))
+        return html_table("usage", ("blobs", "bytes"), [row])
+
+
+_BUCKET_HEAD = ("bucket", "project", "provider", "created", "kind")
+_ENTRY_HEAD = ("key", "bytes", "modified")

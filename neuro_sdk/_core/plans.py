@@ -8,11 +8,11 @@ from typing import Generic, TypeVar
 
 from ..errors import DeletionRefused
 from .plan import Action
+from .show import SHOWN, bytes_text, html_table, printable
 
 __all__ = [
     "Plan",
     "PlannedStep",
-    "bytes_text",
     "fetch_requests",
     "list_requests",
     "put_requests",
@@ -22,8 +22,6 @@ __all__ = [
 P = TypeVar("P")
 
 _PAGE = 1000
-_SHOWN = 50
-_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +127,21 @@ class Plan(Generic[P]):
         return _table(rows, "<>>>")
 
     def _lines(self) -> list[str]:
-        shown = self.steps[:_SHOWN]
-        rows = [(s.action.value, bytes_text(s.size), _shown(s.path), s.reason) for s in shown]
+        shown = self.steps[:SHOWN]
+        rows = [(s.action.value, bytes_text(s.size), printable(s.path), s.reason) for s in shown]
         more = len(self.steps) - len(shown)
         return [*_table(rows, "<><<"), *([f"  and {more} more"] if more else [])]
 
-
-def _shown(path: str) -> str:
-    # A path may hold anything; a table has one line for it.
-    return path if path.isprintable() else ascii(path)
+    def _repr_html_(self) -> str:
+        totals = [
+            (action.value, len(steps), bytes_text(sum(step.size for step in steps)))
+            for action in Action
+            if (steps := self.of(action))
+        ]
+        each = [(s.action.value, bytes_text(s.size), s.path, s.reason) for s in self.steps]
+        return html_table(self._title(), ("action", "files", "bytes"), totals) + html_table(
+            f"about {self.requests} requests", ("action", "bytes", "path", "reason"), each
+        )
 
 
 def _table(rows: Iterable[tuple[str, ...]], align: str) -> list[str]:
@@ -150,16 +154,6 @@ def _table(rows: Iterable[tuple[str, ...]], align: str) -> list[str]:
         )
         lines.append(f"  {line}".rstrip())
     return lines
-
-
-def bytes_text(count: int) -> str:
-    """*count* bytes for people: ``17 B``, ``1.5 MiB``."""
-    if count < 1024:
-        return f"{count} B"
-    value, at = count / 1024, 0
-    while value >= 1023.95 and at < len(_UNITS) - 1:
-        value, at = value / 1024, at + 1
-    return f"{value:.1f} {_UNITS[at]}"
 
 
 def put_requests(size: int, part: int) -> int:

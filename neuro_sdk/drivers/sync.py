@@ -8,7 +8,7 @@ from contextlib import aclosing
 from types import TracebackType
 from typing import Self
 
-from .._aio import AsyncStream, batches
+from .._aio import AsyncStream
 from .._core.described import Capability, Metadata, PresignedRequest
 from .._core.uri import LocalPath
 from .._session.file import OpendalFile
@@ -17,8 +17,6 @@ from .loop import LoopThread
 from .opendal import OpendalDriver
 
 __all__ = ["SyncOpendalDriver", "SyncOpendalFile"]
-
-_BATCH = 250
 
 
 class SyncOpendalFile:
@@ -174,7 +172,7 @@ class SyncOpendalDriver:
         return self._paths(self._driver.scan(path))
 
     def _paths(self, stream: AsyncStream[str]) -> Iterator[str]:
-        groups = batches(stream, _BATCH)
+        groups = stream.pages()
 
         async def following() -> Sequence[str] | None:
             return await anext(groups, None)

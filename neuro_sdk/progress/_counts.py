@@ -9,7 +9,7 @@ from typing import Self
 
 from yarl import URL
 
-from .._core.plans import bytes_text
+from .._core.show import bytes_text
 from ._contracts import (
     AbstractDeleteProgress,
     AbstractRecursiveFileProgress,

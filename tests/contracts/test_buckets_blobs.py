@@ -13,6 +13,7 @@ from yarl import URL
 
 from neuro_sdk import (
     AsyncStream,
+    BlobChanged,
     BlobCommonPrefix,
     BlobIsADirectory,
     BlobNotFound,
@@ -185,6 +186,23 @@ class TestPutAndFetch:
                 await read(buckets.fetch_blob("box", "key", **wrong))
             assert (caught.value.bucket, caught.value.key) == ("box", "key")
 
+    async def test_several_calls_on_one_version(self, buckets: Buckets, box: BucketHandle) -> None:
+        await fill(buckets, "other")
+        await buckets.put_blob("box", "key", b"0123456789")
+        (listed,) = [entry async for entry in buckets.list_blobs("blob:box/key")]
+        assert isinstance(listed, BlobObject)
+        for known in (await buckets.head_blob("box", "key"), listed):
+            assert await read(buckets.fetch_blob("box", "key", known=known)) == b"0123456789"
+            assert await read(buckets.fetch_blob("box", "key", 2, length=3, known=known)) == b"234"
+            assert await read(box.fetch_blob("key", 8, known=known)) == b"89"
+        await buckets.put_blob("box", "key", b"9876543210")
+        for offset, length in ((0, None), (2, 3)):
+            with pytest.raises(BlobChanged) as changed:
+                await read(buckets.fetch_blob("box", "key", offset, length=length, known=listed))
+            assert (changed.value.bucket, changed.value.key) == ("box", "key")
+        with pytest.raises(IllegalArgumentError, match="'key'"):
+            await read(buckets.fetch_blob("box", "other", known=listed))
+
     async def test_fetch_of_a_missing_one(self, buckets: Buckets) -> None:
         pieces = buckets.fetch_blob("box", "gone")
         with pytest.raises(BlobNotFound):
@@ -291,6 +309,16 @@ class TestListAndGlob:
                 break
         with pytest.raises(StopAsyncIteration):
             await anext(entries)
+
+    async def test_collected(self, buckets: Buckets) -> None:
+        await fill(buckets, "a", "b/c", "d")
+        entries = buckets.list_blobs("blob:box")
+        first = await anext(entries)
+        left = await entries.collect()
+        assert isinstance(left, list)
+        assert sorted(entry.key for entry in [first, *left]) == ["a", "b/", "d"]
+        assert await entries.collect() == []
+        assert [b.name for b in await buckets.list().collect() if b.name == "box"] == ["box"]
 
     async def test_odd_keys_by_their_uris(self, buckets: Buckets, box: BucketHandle) -> None:
         rules = (await box._opened()).rules

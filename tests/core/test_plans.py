@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from neuro_sdk import Action, DeletionRefused, Plan, PlannedStep
 from neuro_sdk._core.plans import (
-    bytes_text,
     fetch_requests,
     list_requests,
     put_requests,
     remove_requests,
 )
+from neuro_sdk._core.show import bytes_text
 
 steps = st.builds(
     PlannedStep,
