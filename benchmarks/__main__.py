@@ -152,7 +152,7 @@ async def _compare(
             servers = [store.pid, *proxies]
             place = Place(store, endpoint, latency, servers, stage, folder, wanted.profile)
             for workload in wanted.workload or WORKLOADS:
-                found = await rounds(place, peers, workload, wanted.rounds, again=wanted.again)
+                found = await rounds([place], peers, workload, wanted.rounds, again=wanted.again)
                 print_table(found)
                 runs += found
                 write(_results(wanted, "workloads"), runs, wanted.quick, peers)
