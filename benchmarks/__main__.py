@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import signal
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 from .delay import delayed
 from .peers import OURS, PEERS, Peer
 from .peers.obstore_ import store_at
+from .plot import draw
 from .report import print_table, write
 from .rounds import Place, rounds
 from .runs import Run
@@ -85,6 +87,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--output", type=Path, default=Path("benchmarks/out"), help="where the JSON goes"
     )
+    parser.add_argument("--plot", type=Path, metavar="SVG", help="draw the results")
     return parser.parse_args(arguments)
 
 
@@ -127,7 +130,14 @@ async def _measure(wanted: argparse.Namespace, peers: Sequence[Peer], folder: Pa
             runs = await hold(store, folder, peers, wanted.memory, latency)
         else:
             runs = await _compare(wanted, peers, store, folder)
-        write(wanted.output / f"{wanted.store}-{what}.json", runs, wanted.quick, peers)
+        write(_results(wanted, what), runs, wanted.quick, peers)
+        if wanted.plot is not None:
+            draw(json.loads(_results(wanted, what).read_text()), wanted.plot)
+
+
+def _results(wanted: argparse.Namespace, what: str) -> Path:
+    output: Path = wanted.output
+    return output / f"{wanted.store}-{what}.json"
 
 
 async def _compare(
@@ -142,9 +152,10 @@ async def _compare(
             servers = [store.pid, *proxies]
             place = Place(store, endpoint, latency, servers, stage, folder, wanted.profile)
             for workload in wanted.workload or WORKLOADS:
-                found = await rounds(place, peers, workload, wanted.rounds, again=wanted.again)
+                found = await rounds([place], peers, workload, wanted.rounds, again=wanted.again)
                 print_table(found)
                 runs += found
+                write(_results(wanted, "workloads"), runs, wanted.quick, peers)
     return runs
 
 

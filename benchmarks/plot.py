@@ -38,6 +38,7 @@ def draw(results: Mapping[str, Any], path: Path) -> None:
     figure, panels = plt.subplots(
         1,
         len(latencies),
+        sharex=True,
         sharey=True,
         squeeze=False,
         figsize=(4.6 * len(latencies) + 1.6, 0.42 * len(workloads) + 1.4),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 from .data import Wrong
@@ -26,7 +27,7 @@ class Place:
     """A store at a distance, and the stage before it.
 
     With *profiles*, a folder, each Python peer's work runs in cProfile, and leaves its profile
-    there.
+    there. The *label* is added to the names of workloads.
     """
 
     store: Store
@@ -36,6 +37,7 @@ class Place:
     stage: Stage
     folder: Path
     profiles: Path | None = None
+    label: str = ""
 
     async def run(self, peer: Peer, workload: str) -> Run:
         """One run, checked; Failed or Wrong if the work is not done."""
@@ -52,11 +54,11 @@ class Place:
             await self.stage.check(task, before, outcome.digest, outcome.rows)
         finally:
             await self.stage.clear(task, self.store.tidy)
-        return outcome.run
+        return replace(outcome.run, workload=f"{workload}{self.label}")
 
 
 async def rounds(
-    place: Place, peers: Sequence[Peer], workload: str, count: int, *, again: int = 0
+    places: Sequence[Place], peers: Sequence[Peer], workload: str, count: int, *, again: int = 0
 ) -> list[Run]:
     """A B C, A B C, ...: one round to warm up, and *count* that are returned.
 
@@ -66,13 +68,13 @@ async def rounds(
     runs: list[Run] = []
     failed: set[str] = set()
     for number in range(count + 1):
-        for peer in peers:
+        for peer, place in product(peers, places):
             if peer.name in failed:
                 continue
             try:
                 found = await _quietest(place, peer, workload, again if number else 0)
             except (Failed, Wrong) as error:
-                what = f"{peer.name}, {workload}, {place.latency:g} ms"
+                what = f"{peer.name}, {workload}{place.label}, {place.latency:g} ms"
                 print(f"FAILED: {what}: {error}", file=sys.stderr, flush=True)
                 failed.add(peer.name)
                 continue

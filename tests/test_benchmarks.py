@@ -68,7 +68,7 @@ async def test_a_workload_is_done_and_measured(place: Place, name: str, workload
 
 async def test_all_take_their_turn_and_one_round_is_for_warming_up(place: Place) -> None:
     peers = [_BY_NAME[OURS], _BY_NAME["obstore"]]
-    runs = await rounds(place, peers, "list", 1)
+    runs = await rounds([place], peers, "list", 1)
     assert [run.peer for run in runs] == [OURS, "obstore"]
     assert [row.rounds for row in medians(runs)] == [1, 1]
 
@@ -94,7 +94,7 @@ async def test_who_fails_is_left_out_with_its_last_words(
     broken = Peer("broken", "pytest", arguments=lambda _: ["python", "-c", code])
     with pytest.raises(Failed, match="no such bucket"):
         await place.run(broken, "list")
-    assert await rounds(place, [broken], "list", 1) == []
+    assert await rounds([place], [broken], "list", 1) == []
     assert capsys.readouterr().err.count("FAILED: broken, list, 0 ms") == 1
 
 

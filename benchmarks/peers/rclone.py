@@ -39,7 +39,8 @@ _PARTS = [
     "--multi-thread-streams=8",
     "--multi-thread-write-buffer-size=1M",
 ]
-_NO_HEAD = {"s3": "--s3-no-head-object", "azure": "--azureblob-no-head-object"}
+# The listing has told size and time already; at Azure the option takes a folder for a blob.
+_NO_HEAD = {"s3": ["--s3-no-head-object"], "azure": []}
 _REMOTE = {"s3": ":s3", "azure": ":azureblob"}
 
 
@@ -68,8 +69,7 @@ def arguments(task: Task) -> list[str]:
         case "put-blobs" | "upload-tree":
             rest = ["copy", "--no-traverse", local, remote]
         case "get-blobs" | "download-tree":
-            # The listing has told size and time already.
-            rest = ["copy", "--fast-list", _NO_HEAD[kind], remote, local]
+            rest = ["copy", "--fast-list", *_NO_HEAD[kind], remote, local]
         case "upload-file":
             rest = ["copyto", "--no-traverse", local, remote]
         case "download-file":
