@@ -52,6 +52,7 @@ MAY_WAIT = (
     ("neuro_sdk/drivers/config.py", "_read", "a small file, once, before anything is open"),
     ("neuro_sdk/drivers/loop.py", "run", "what code that is not async asks for is that it waits"),
     ("neuro_sdk/drivers/loop.py", "close", "as run: its callers are not async"),
+    ("neuro_sdk/drivers/load/run.py", "run_load", "a script: it waits for its own threads"),
     ("neuro_sdk/drivers/s3/registry.py", "driver_names", "S3 drivers are not async"),
     ("neuro_sdk/drivers/s3/registry.py", "get_driver", "S3 drivers are not async"),
     ("neuro_sdk/cli/demo.py", "demo", "a script: nothing else runs on its loop"),

@@ -30,7 +30,7 @@ _SECONDS = 10.0
 )
 @click.option("--endpoint", help="URL of the S3 store.")
 @click.option("--bucket", help="Name of the bucket at the store; it must be there.")
-@click.option("--region", default="us-east-1", show_default=True)
+@click.option("--region", default="us-east-1", show_default=True, help="Region of the store.")
 @click.option(
     "--store",
     type=click.Choice(["seaweedfs"]),
@@ -77,10 +77,12 @@ def load(
     plot_path: Path | None,
     plain: bool,
 ) -> None:
-    """Run a mixed workload on an S3 store and show rates, latencies and errors.
+    """Put an S3 store under load and measure it.
 
-    The keys are read from AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN. What
-    the test makes in the bucket is removed at its end. The exit code is 1 if an operation failed.
+    Users put, get, look at, list and delete objects, each with a driver, and rates, latencies and
+    errors are shown as they come. The keys are read from AWS_ACCESS_KEY_ID,
+    AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN. What the test makes in the bucket is removed at
+    its end. The exit code is 1 if an operation failed.
     """
     # The drivers and the tables take their time to import, and few commands need them.
     from .loading import run_loads

@@ -14,7 +14,7 @@ from .scripts.processes import NOISE, run_script
 
 class TestExit:
     @pytest.mark.parametrize(
-        ("how", "count"), [*[("close", 50)] * 4, ("forget", 10), ("engine", 60)]
+        ("how", "count"), [*[("close", 50)] * 2, ("forget", 10), ("engine", 60)]
     )
     async def test_many(self, tmp_path: Path, how: str, count: int) -> None:
         code, out, err = await asyncio.to_thread(run_script, "nursery.py", tmp_path, how, count, 16)

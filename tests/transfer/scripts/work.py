@@ -14,8 +14,9 @@ from pathlib import Path
 import neuro_sdk
 from neuro_sdk import BlobChanged, BlobNotFound, BucketHandle, LocalError, NeuroError
 
-# The platform is imported when one is opened, and then nobody may read where Python lies.
+# These are imported when a platform is opened, and then nobody may read where Python lies.
 from neuro_sdk._platform import service as _service  # noqa: F401
+from neuro_sdk._providers import services as _services  # noqa: F401
 
 from .trees import STEPS
 from .verbs import run
