@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import neuro_sdk
-from neuro_sdk import errors, progress, protocols
+from neuro_sdk import distributed, errors, progress, protocols
 
-LARGE = {"aiobotocore", "aiohttp", "azure", "botocore", "rich", "sqlalchemy"}
+LARGE = {"aiobotocore", "aiohttp", "azure", "botocore", "distributed", "rich", "sqlalchemy"}
 
 
 def test_all_is_sorted_and_complete() -> None:
@@ -55,7 +55,7 @@ def test_public_names_and_their_methods_are_documented(name: str) -> None:
                 assert inspect.getdoc(value), f"{name}.{member}"
 
 
-@pytest.mark.parametrize("module", [errors, progress, protocols])
+@pytest.mark.parametrize("module", [distributed, errors, progress, protocols])
 def test_modules_export_what_exists(module: types.ModuleType) -> None:
     for name in module.__all__:
         assert hasattr(module, name)
