@@ -9,6 +9,8 @@ from ._aio import within_lifetime
 from ._buckets_files import BucketsFiles
 from ._core.plans import Plan
 from ._core.uri import BlobPath, LocalPath
+from ._transfer.planned import check_part
+from .errors import IllegalArgumentError
 from .progress import AbstractDeleteProgress, AbstractRecursiveFileProgress
 
 __all__ = ["BucketsPlans"]
@@ -133,3 +135,31 @@ class BucketsPlans(BucketsFiles):
         """What :meth:`blob_rm` with ``recursive=True`` would do; see :meth:`plan_upload_dir`."""
         handle, key = await self.locate(uri)
         return await handle.plan_rm(key)
+
+    @within_lifetime
+    async def apply(
+        self,
+        plan: Plan[AbstractRecursiveFileProgress],
+        progress: AbstractRecursiveFileProgress | None = None,
+    ) -> None:
+        """Do a plan that moves a tree and was made elsewhere, as a part that ``split`` gave.
+
+        As ``plan.apply``, but with this client, and what ``update`` or a synchronisation finds
+        in place by now is not moved again: a part may be applied twice. Paths of the disk are
+        those of this machine. Raises PlanOutdated, with nothing touched, and
+        IllegalArgumentError for a plan that removes or holds what cannot be done.
+        """
+        check_part(plan)
+        match plan.operation, plan.target:
+            case "upload" | "sync up", str(target):
+                handle, key = await self.locate(target)
+                await handle._apply_upload(plan, key, progress)
+            case "download" | "sync down", str():
+                handle, key = await self.locate(plan.source)
+                await handle._apply_download(plan, key, progress)
+            case "copy", str(target):
+                source, prefix = await self.locate(plan.source)
+                to, new = await self.locate(target)
+                await source._apply_copy(plan, prefix, new, to, progress)
+            case other, _:
+                raise IllegalArgumentError(f"a plan of the operation {other!r} moves nothing")

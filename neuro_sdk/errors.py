@@ -208,7 +208,21 @@ class DeletionRefused(ConflictError):
 
 
 class PlanOutdated(ConflictError):
-    """The source changed since the plan was made; nothing was touched. Make another plan."""
+    """The source changed since the plan was made; nothing was touched. Make another plan.
+
+    ``paths`` are all that are not as they were planned, relative to the source.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        paths: Sequence[str] = (),
+        bucket: str | None = None,
+        key: str | None = None,
+    ) -> None:
+        super().__init__(message, bucket=bucket, key=key)
+        self.paths = tuple(paths)
 
 
 class KeyConflict(ConflictError, FileExistsError):

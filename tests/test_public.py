@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import neuro_sdk
-from neuro_sdk import drivers, errors, progress, protocols
+from neuro_sdk import distributed, drivers, errors, progress, protocols
 from neuro_sdk.drivers import load, s3
 
 SMALL = {"idna", "multidict", "neuro_sdk", "propcache", "yarl"}
@@ -56,7 +56,7 @@ def test_public_names_and_their_methods_are_documented(name: str) -> None:
                 assert inspect.getdoc(value), f"{name}.{member}"
 
 
-@pytest.mark.parametrize("module", [drivers, errors, load, progress, protocols, s3])
+@pytest.mark.parametrize("module", [distributed, drivers, errors, load, progress, protocols, s3])
 def test_modules_export_what_exists(module: types.ModuleType) -> None:
     for name in module.__all__:
         assert hasattr(module, name)

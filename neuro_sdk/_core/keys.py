@@ -8,7 +8,7 @@ would silently address another blob. Such keys are refused here, in one place.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import InvalidKey
@@ -19,6 +19,7 @@ __all__ = [
     "LOCAL_RULES",
     "KeyRules",
     "check_key",
+    "common_text",
     "is_below",
     "is_plain",
     "key_error",
@@ -162,6 +163,17 @@ def is_below(key: str, directory: str) -> bool:
 def overlap(one: str, other: str) -> bool:
     """True if two directories are one, or one lies below the other."""
     return any(is_below(f"{a.removesuffix('/')}/", b) for a, b in ((one, other), (other, one)))
+
+
+def common_text(keys: Sequence[str]) -> str:
+    """The longest text that all *keys* begin with; nothing where there are none."""
+    first, last = min(keys, default=""), max(keys, default="")
+    same = 0
+    for one, other in zip(first, last, strict=False):
+        if one != other:
+            break
+        same += 1
+    return first[:same]
 
 
 def tree_prefix(directory: str, rules: KeyRules, *, bucket: str) -> str:

@@ -18,7 +18,16 @@ from yarl import URL
 
 from ..errors import InvalidURI
 
-__all__ = ["BlobPath", "BlobURI", "LocalPath", "Scope", "file_url", "local_path", "parse_blob_uri"]
+__all__ = [
+    "BlobPath",
+    "BlobURI",
+    "LocalPath",
+    "Scope",
+    "file_url",
+    "local_path",
+    "parse_blob_uri",
+    "url_below",
+]
 
 BlobPath = URL | str
 """A ``blob:`` URI."""
@@ -165,3 +174,16 @@ def file_url(path: str | os.PathLike[str]) -> URL:
     """The ``file:`` URI of an absolute local path."""
     raw = os.fsencode(path)
     return URL("file://" + quote(raw, safe="/" + _SAFE), encoded=True)
+
+
+def url_below(base: str, path: str) -> URL:
+    """The URI of the relative *path* below *base*, a local path or the text of a full URI."""
+    if base.startswith("blob://"):
+        tail = "/".join(map(_quote, path.split("/")))
+        slash = "/" if path and not base.endswith("/") else ""
+        return URL(f"{base}{slash}{tail}", encoded=True)
+    local = f"{base.rstrip('/')}/{path}"
+    try:
+        return file_url(local)
+    except UnicodeEncodeError:  # a key that is no text lands nowhere; its failure shows it so
+        return file_url(local.encode(errors="replace").decode())

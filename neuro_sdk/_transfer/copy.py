@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
 
 from .._aio import Job, each, run_bounded
 from .._core.config import TransferConfig
-from .._core.keys import check_key, key_error, key_problem, overlap, tree_prefix
+from .._core.keys import check_key, common_text, key_error, key_problem, overlap, tree_prefix
 from .._core.models import BlobObject, BucketEntry
 from .._core.plan import Action, Side, plan_upload
 from .._core.versions import same_version, tags_differ
@@ -266,6 +266,14 @@ class Copy:
                         step = Step(path, entry, Action.SKIP, entry.size, LEFT_OUT, left_out=True)
                     steps.append(step)
                 yield steps
+
+    async def steps_of(self, blobs: Sequence[BlobObject]) -> Sequence[Step[BlobObject]]:
+        """What is to be done with some that were listed before, in their order."""
+        paths = [blob.key[len(self.prefix) :] for blob in blobs]
+        keys = [self.new + path for path in paths]
+        there = self.target.pages(common_text(keys), recursive=True)
+        async with Cursor(there, self._update) as cursor:
+            return [*map(self._step, blobs, paths, await cursor.sides(keys))]
 
     def _step(self, entry: BlobObject, path: str, known: Side | None) -> Step[BlobObject]:
         for provider, key in ((self.source, entry.key), (self.target, self.new + path)):

@@ -276,20 +276,30 @@ class Download:
         collisions = Collisions(await self.ignores_case())
         async with aclosing(sized(self.listing(), _BATCH)) as pages:
             async for page in pages:
-                problems = [self._problem(entry.key) for entry in page]
-                known = await self._known(page, problems)
-                steps = []
-                for entry, problem in zip(page, problems, strict=True):
-                    assert isinstance(entry, BlobObject)
-                    path = self._path(entry)
-                    if path == "":
-                        continue
-                    if self.filter is None or await wanted.wants(path):
-                        step = self._step(entry, path, problem, collisions, known.get(path))
-                    else:
-                        step = Step(path, entry, Action.SKIP, entry.size, LEFT_OUT, left_out=True)
-                    steps.append(step)
-                yield steps
+                yield await self._steps(page, wanted, collisions)
+
+    async def steps_of(self, blobs: Sequence[BlobObject]) -> Sequence[Step[BlobObject]]:
+        """What is to be done with some that were listed before, in their order."""
+        collisions = Collisions(await self.ignores_case())
+        return await self._steps(blobs, Wanted(None), collisions)
+
+    async def _steps(
+        self, page: Sequence[BucketEntry], wanted: Wanted, collisions: Collisions
+    ) -> Sequence[Step[BlobObject]]:
+        problems = [self._problem(entry.key) for entry in page]
+        known = await self._known(page, problems)
+        steps = []
+        for entry, problem in zip(page, problems, strict=True):
+            assert isinstance(entry, BlobObject)
+            path = self._path(entry)
+            if path == "":
+                continue
+            if self.filter is None or await wanted.wants(path):
+                step = self._step(entry, path, problem, collisions, known.get(path))
+            else:
+                step = Step(path, entry, Action.SKIP, entry.size, LEFT_OUT, left_out=True)
+            steps.append(step)
+        return steps
 
     def _step(
         self,

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 from .._aio import each
 from .._core.models import BlobObject, BucketEntry
-from .._core.plan import Action, deletion_problem
+from .._core.plan import Action, Side, deletion_problem
 from .._core.plans import (
     Plan,
     PlannedStep,
@@ -36,6 +37,10 @@ from .walk import Found, Kind
 
 __all__ = [
     "Guard",
+    "TreePlan",
+    "again",
+    "check_blobs",
+    "check_files",
     "plan_copy",
     "plan_download",
     "plan_removal",
@@ -55,31 +60,36 @@ _BATCH = 256
 _NAMED = 5
 
 
-async def plan_upload(upload: Upload, guard: Guard) -> TreePlan:
+async def plan_upload(
+    upload: Upload, guard: Guard, options: frozenset[str] = frozenset()
+) -> TreePlan:
     """What upload_dir would do now."""
     await upload.check()
     steps = await _all(upload.steps(tell_left_out=True))
 
     async def work(progress: AbstractRecursiveFileProgress | None) -> None:
-        await _check_files(upload, steps)
-        await upload.run(_again(steps), progress, exact=True)
+        await check_files(upload, steps)
+        await upload.run(again(steps), progress, exact=True)
 
     return Plan(
         operation="upload",
         source=str(upload.root),
         target=_uri(upload.provider, upload.prefix),
         steps=_planned(steps, _sending(upload)),
+        options=options,
         _apply=lambda progress: guard(lambda: work(progress)),
     )
 
 
-async def plan_download(download: Download, guard: Guard) -> TreePlan:
+async def plan_download(
+    download: Download, guard: Guard, options: frozenset[str] = frozenset()
+) -> TreePlan:
     """What download_dir would do now; the destination is not made for that."""
     steps = await _all(download.steps())
 
     async def work(progress: AbstractRecursiveFileProgress | None) -> None:
-        await _check_blobs(download.provider, download.prefix, _blobs(steps))
-        await download.run(_again(steps), progress)
+        await check_blobs(download.provider, download.prefix, _blobs(steps))
+        await download.run(again(steps), progress)
 
     return Plan(
         operation="download",
@@ -87,11 +97,13 @@ async def plan_download(download: Download, guard: Guard) -> TreePlan:
         target=str(download.root),
         steps=_planned(steps, _fetching(download)),
         looking=list_requests(len(steps)),
+        options=options,
+        folders=_folders(steps),
         _apply=lambda progress: guard(lambda: work(progress)),
     )
 
 
-async def plan_copy(copy: Copy, guard: Guard) -> TreePlan:
+async def plan_copy(copy: Copy, guard: Guard, options: frozenset[str] = frozenset()) -> TreePlan:
     """What copy_dir would do now."""
     steps = await _all(copy.steps())
     part = copy.config.part_size
@@ -104,8 +116,8 @@ async def plan_copy(copy: Copy, guard: Guard) -> TreePlan:
         return fetch_requests(step.size, part) + put_requests(step.size, part)
 
     async def work(progress: AbstractRecursiveFileProgress | None) -> None:
-        await _check_blobs(copy.source, copy.prefix, _blobs(steps))
-        await copy.run(_again(steps), progress, exact=True)
+        await check_blobs(copy.source, copy.prefix, _blobs(steps))
+        await copy.run(again(steps), progress, exact=True)
 
     return Plan(
         operation="copy",
@@ -113,6 +125,7 @@ async def plan_copy(copy: Copy, guard: Guard) -> TreePlan:
         target=_uri(copy.target, copy.new),
         steps=_planned(steps, cost),
         looking=list_requests(len(steps)),
+        options=options,
         _apply=lambda progress: guard(lambda: work(progress)),
     )
 
@@ -122,8 +135,8 @@ async def plan_removal(removal: Removal, guard: Guard) -> Plan[AbstractDeletePro
     steps = await _all(removal.steps())
 
     async def work(progress: AbstractDeleteProgress | None) -> None:
-        await _check_blobs(removal.provider, removal.prefix, _blobs(steps))
-        await removal.run(_again(steps), progress)
+        await check_blobs(removal.provider, removal.prefix, _blobs(steps))
+        await removal.run(again(steps), progress)
 
     return Plan(
         operation="rm",
@@ -136,18 +149,26 @@ async def plan_removal(removal: Removal, guard: Guard) -> Plan[AbstractDeletePro
 
 
 async def plan_sync_up(
-    sync: SyncUp, guard: Guard, *, delete: bool, max_delete: int | None
+    sync: SyncUp,
+    guard: Guard,
+    options: frozenset[str] = frozenset(),
+    *,
+    delete: bool,
+    max_delete: int | None,
 ) -> TreePlan:
     """What sync_up would do now."""
     upload, sync_plan = sync.upload, await _SyncPlan.make(sync, delete, max_delete)
     extras = sync_plan.extras
 
-    async def check() -> None:
-        await _check_files(upload, sync_plan.steps)
+    async def check_extras() -> None:
         if extras:
-            await _check_blobs(upload.provider, upload.prefix, _blobs(extras))
+            await check_blobs(upload.provider, upload.prefix, _blobs(extras))
             there = await sync.there([step.path for step in extras])
             _refuse(sorted(there), "has a file again")
+
+    async def check() -> None:
+        await check_files(upload, sync_plan.steps)
+        await check_extras()
 
     return Plan(
         operation="sync up",
@@ -156,24 +177,37 @@ async def plan_sync_up(
         steps=_planned([*sync_plan.steps, *extras], _sending(upload)),
         refused=sync_plan.refused,
         looking=list_requests(len(extras)) if extras else 0,
+        options=options,
         _apply=lambda progress: guard(lambda: sync_plan.apply(check, progress)),
+        _remove=lambda progress: guard(lambda: sync_plan.remove(check_extras, progress)),
     )
 
 
 async def plan_sync_down(
-    sync: SyncDown, guard: Guard, *, delete: bool, max_delete: int | None
+    sync: SyncDown,
+    guard: Guard,
+    options: frozenset[str] = frozenset(),
+    *,
+    delete: bool,
+    max_delete: int | None,
 ) -> TreePlan:
     """What sync_down would do now."""
     download, sync_plan = sync.download, await _SyncPlan.make(sync, delete, max_delete)
 
-    async def check() -> None:
+    async def check_blobs_with(steps: Sequence[Step[BlobObject]]) -> None:
         names = {sync.name_of(step.path) for step in sync_plan.extras}
 
         def is_extra(entry: BucketEntry) -> bool:
             return sync.name_of(entry.key[len(download.prefix) :]) in names
 
-        blobs = _blobs(sync_plan.steps)
-        await _check_blobs(download.provider, download.prefix, blobs, unwanted=is_extra)
+        blobs = _blobs(steps)
+        await check_blobs(download.provider, download.prefix, blobs, unwanted=is_extra)
+
+    async def check() -> None:
+        await check_blobs_with(sync_plan.steps)
+
+    async def check_extras() -> None:
+        await check_blobs_with(())
 
     return Plan(
         operation="sync down",
@@ -182,7 +216,10 @@ async def plan_sync_down(
         steps=_planned([*sync_plan.steps, *sync_plan.extras], _fetching(download), remote=False),
         refused=sync_plan.refused,
         looking=list_requests(len(sync_plan.steps)),
+        options=options,
+        folders=_folders(sync_plan.steps),
         _apply=lambda progress: guard(lambda: sync_plan.apply(check, progress)),
+        _remove=lambda progress: guard(lambda: sync_plan.remove(check_extras, progress)),
     )
 
 
@@ -218,9 +255,18 @@ class _SyncPlan:
         await check()
         if self.delete:
             extras = {self.sync.name_of(step.path): step for step in self.extras}
-            await self.sync.mirror(_again(self.steps), extras, progress, exact=True)
+            await self.sync.mirror(again(self.steps), extras, progress, exact=True)
         else:
-            await self.sync.transfer(progress, _again(self.steps), exact=True)
+            await self.sync.transfer(progress, again(self.steps), exact=True)
+
+    async def remove(
+        self,
+        check: Callable[[], Awaitable[None]],
+        progress: AbstractRecursiveFileProgress | None,
+    ) -> None:
+        self.sync.refuse(source_empty=await self.sync.is_empty())
+        await check()
+        await self.sync.remove(self.extras, progress)
 
 
 def _uri(provider: Provider, key: str) -> str:
@@ -259,21 +305,38 @@ def _planned(
     for step in steps:
         if step.error is not None:
             planned.append(PlannedStep(Action.FAIL, step.path, step.size, str(step.error)))
-        elif step.action is Action.REMOVE:
-            requests = remove_requests(removed) if remote else 0
-            planned.append(PlannedStep(Action.REMOVE, step.path, step.size, requests=requests))
-            removed += 1
         elif step.action is not None:
-            requests = 0 if step.action is Action.SKIP else cost(step)
-            planned.append(PlannedStep(step.action, step.path, step.size, step.reason, requests))
+            requests = 0
+            if step.action is Action.REMOVE:
+                requests = remove_requests(removed) if remote else 0
+                removed += 1
+            elif step.action is not Action.SKIP:
+                requests = cost(step)
+            planned.append(
+                PlannedStep(
+                    step.action, step.path, step.size, step.reason, requests, *_version(step.source)
+                )
+            )
     return tuple(planned)
+
+
+def _version(source: Found | BlobObject | Side) -> tuple[datetime | None, str | None]:
+    if isinstance(source, BlobObject):
+        return source.modified_at, source.etag
+    side = source.side if isinstance(source, Found) else source
+    return None if side is None else side.modified_at, None
+
+
+def _folders(steps: Iterable[Step[BlobObject]]) -> tuple[str, ...]:
+    return tuple(step.path for step in steps if step.action is None and step.error is None)
 
 
 async def _all(steps: Steps[S]) -> Sequence[Step[S]]:
     return [step async for page in steps for step in page]
 
 
-async def _again(steps: Sequence[Step[S]]) -> Steps[S]:
+async def again(steps: Sequence[Step[S]]) -> Steps[S]:
+    """The *steps* that were decided before."""
     yield steps
 
 
@@ -285,7 +348,8 @@ def _blobs(steps: Iterable[Step[BlobObject]]) -> dict[str, BlobObject]:
     }
 
 
-async def _check_files(upload: Upload, steps: Sequence[Step[Found]]) -> None:
+async def check_files(upload: Upload, steps: Sequence[Step[Found]]) -> None:
+    """Raise PlanOutdated unless the files that are uploaded are as they were found."""
     changed: list[str] = []
     files = [
         step.source
@@ -298,15 +362,22 @@ async def _check_files(upload: Upload, steps: Sequence[Step[Found]]) -> None:
     _refuse(changed, "is not the file that was planned")
 
 
-async def _check_blobs(
+async def check_blobs(
     provider: Provider,
     prefix: str,
     blobs: Mapping[str, BlobObject],
     unwanted: Callable[[BucketEntry], bool] = lambda _entry: False,
+    *,
+    within: str | None = None,
 ) -> None:
+    """Raise PlanOutdated unless the *blobs* are as they were, and none is *unwanted*.
+
+    *within* is what all their keys begin with, where that is more than *prefix*.
+    """
     missing = dict(blobs)
     changed: list[str] = []
-    async with aclosing(each(provider.pages(prefix, recursive=True))) as entries:
+    listing = provider.pages(prefix if within is None else within, recursive=True)
+    async with aclosing(each(listing)) as entries:
         async for entry in entries:
             planned = missing.pop(entry.key, None)
             if (planned is not None and not same_version(planned, entry)) or unwanted(entry):
@@ -319,11 +390,14 @@ async def _check_blobs(
             except BlobNotFound:
                 pass
         changed.append(key)
-    _refuse(changed, "is not the blob that was planned, or has come since")
+    what = "is not the blob that was planned, or has come since"
+    _refuse(changed, what, [key.removeprefix(prefix) for key in changed])
 
 
-def _refuse(changed: Sequence[str], what: str) -> None:
+def _refuse(changed: Sequence[str], what: str, paths: Sequence[str] | None = None) -> None:
     if changed:
         named = ", ".join(map(repr, changed[:_NAMED]))
         more = f" and {len(changed) - _NAMED} more" if len(changed) > _NAMED else ""
-        raise PlanOutdated(f"{named}{more}: {what}; make another plan")
+        raise PlanOutdated(
+            f"{named}{more}: {what}; make another plan", paths=changed if paths is None else paths
+        )

@@ -12,7 +12,7 @@ from typing import Self
 
 from .._aio import Errand, Job, dropped, each, run_bounded
 from .._core.config import TransferConfig
-from .._core.keys import check_key, key_error, tree_prefix
+from .._core.keys import check_key, common_text, key_error, tree_prefix
 from .._core.models import BucketEntry
 from .._core.plan import Action, Side, plan_upload
 from .._core.uri import file_url
@@ -232,6 +232,13 @@ class Upload:
             async for page in tree:
                 keys = [self.prefix + found.path for found in page]
                 yield [*map(self._step, page, keys, await there.sides(keys))]
+
+    async def steps_of(self, found: Sequence[Found]) -> Sequence[Step[Found]]:
+        """What is to be done with some that were found before, in their order."""
+        keys = [self.prefix + one.path for one in found]
+        listing = self.provider.pages(common_text(keys), recursive=True)
+        async with Cursor(listing, self._choose is not None) as there:
+            return [*map(self._step, found, keys, await there.sides(keys))]
 
     def _step(self, found: Found, key: str, known: Side | None) -> Step[Found]:
         path = found.path

@@ -17,6 +17,7 @@ from neuro_sdk._core.keys import (
     LOCAL_RULES,
     KeyRules,
     check_key,
+    common_text,
     is_below,
     is_plain,
     key_problem,
@@ -218,3 +219,12 @@ def test_what_lies_below() -> None:
     assert is_below("a", "")
     assert list(parents("a/b/c")) == list(parents("a/b/c/")) == ["a/b/", "a/"]
     assert list(parents("a")) == []
+
+
+@given(st.lists(keys, max_size=6), st.text(max_size=5))
+def test_the_common_text_of_keys(several: list[str], first: str) -> None:
+    several = [first + key for key in several]
+    common = common_text(several)
+    assert all(key.startswith(common) for key in several)
+    longer = {key[: len(common) + 1] for key in several}
+    assert len(longer) != 1 or longer == {common}

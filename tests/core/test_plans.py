@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import replace
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuro_sdk import Action, DeletionRefused, Plan, PlannedStep
+from neuro_sdk import Action, DeletionRefused, IllegalArgumentError, Plan, PlannedStep
 from neuro_sdk._core.plans import (
     fetch_requests,
     list_requests,
@@ -76,8 +80,78 @@ refused: too much
 
 
 async def test_a_refused_plan_is_not_applied() -> None:
+    refused = plan_of(refused="too much")
     with pytest.raises(DeletionRefused, match="too much"):
-        await plan_of(refused="too much").apply()
+        await refused.apply()
+    with pytest.raises(DeletionRefused, match="too much"):
+        await refused.apply_removals()
+    with pytest.raises(DeletionRefused, match="too much"):
+        refused.split()
+
+
+@given(
+    st.lists(
+        st.builds(
+            PlannedStep,
+            st.sampled_from(Action),
+            st.text(min_size=1, max_size=5),
+            st.one_of(st.just(0), st.integers(0, 50), st.integers(0, 5000)),
+        ),
+        max_size=80,
+    ),
+    st.integers(1, 9),
+    st.integers(1, 300),
+)
+def test_the_parts_hold_what_is_moved_and_no_more_than_allowed(
+    planned: list[PlannedStep], max_files: int, max_bytes: int
+) -> None:
+    plan = replace(plan_of(*planned), options=frozenset({"verify"}))
+    parts = plan.split(max_files=max_files, max_bytes=max_bytes)
+    assert [step for part in parts for step in part.steps] == [*plan.of(Action.COPY, Action.APPEND)]
+    for part in parts:
+        assert 1 <= part.files <= max_files
+        assert part.bytes <= max_bytes or part.files == 1
+        assert (part.operation, part.source, part.target) == ("upload", "/tree", "blob:box")
+        assert part.options == {"verify"}
+    for one, other in pairwise(parts):
+        both = one.files + other.files, one.bytes + other.bytes
+        assert both[0] > max_files or both[1] > max_bytes
+
+
+def test_folders_are_parts_too() -> None:
+    plan = replace(plan_of(), folders=("a/", "b/", "c/"))
+    assert [part.folders for part in plan.split(max_files=2)] == [("a/", "b/"), ("c/",)]
+    with pytest.raises(IllegalArgumentError, match="at least 1"):
+        plan.split(max_files=0)
+
+
+async def test_a_plan_that_was_pickled_is_a_value() -> None:
+    async def work(_: object) -> None:
+        pytest.fail("nothing but what a plan says is taken along")
+
+    plan = replace(plan_of(PlannedStep(Action.REMOVE, "a")), _apply=work, _remove=work)
+    again = pickle.loads(pickle.dumps(plan))
+    assert again == plan
+    with pytest.raises(IllegalArgumentError, match=r"buckets\.apply"):
+        await again.apply()
+    with pytest.raises(IllegalArgumentError, match=r"buckets\.apply"):
+        await again.apply_removals()
+
+
+@pytest.mark.parametrize(
+    ("base", "path", "url"),
+    [
+        ("/tree", "", "file:///tree/"),
+        ("/tree", "a b/c?", "file:///tree/a%20b/c%3F"),
+        ("/", "a", "file:///a"),
+        ("blob://c/p/box", "", "blob://c/p/box"),
+        ("blob://c/p/box", "a/../b", "blob://c/p/box/a/%2E%2E/b"),
+        ("blob://c/p/box/logs/", "x%20/", "blob://c/p/box/logs/x%2520/"),
+    ],
+)
+def test_the_addresses_of_a_path(base: str, path: str, url: str) -> None:
+    there = Plan[object]("copy", base, base, ())
+    assert [*map(str, there.urls(path))] == [url, url]
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import distributed
 import pytest
 
 from neuro_sdk import Role
@@ -35,6 +36,7 @@ PAGES = [
     ROOT / "docs/tutorial.md",
     *sorted((ROOT / "docs/how-to").glob("*.md")),
 ]
+_SCHEDULER = "tcp://scheduler.example.com:8786"
 _API = "https://platform.example.com/api/v1"
 _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -79,6 +81,8 @@ async def test_examples_run(
         (tmp_path / "key.json").write_bytes(base64.b64decode(service_account_key(tokens.url)))
         instead |= await _at_google(request.getfixturevalue("fake_gcs"))
     async with contextlib.AsyncExitStack() as stack:
+        if _SCHEDULER in page.read_text():
+            instead[_SCHEDULER] = stack.enter_context(_cluster()).scheduler_address
         if _API in page.read_text():
             server = request.getfixturevalue("seaweedfs")
             team = await stack.enter_async_context(served_team(tmp_path / "team", server))
@@ -97,6 +101,18 @@ async def _run(page: Path, instead: dict[str, str]) -> None:
         result = eval(tree, namespace)
         if inspect.isawaitable(result):
             await result
+
+
+def _cluster() -> distributed.LocalCluster:
+    """A worker of its own process, which is in the folder that the page is in."""
+    anywhere = "127.0.0.1:0"
+    return distributed.LocalCluster(
+        n_workers=1,
+        threads_per_worker=2,
+        host="127.0.0.1",
+        dashboard_address=anywhere,
+        worker_dashboard_address=anywhere,
+    )
 
 
 @pytest.fixture
