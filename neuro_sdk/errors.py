@@ -30,7 +30,6 @@
     │   ├── StorageTimeout (TimeoutError)
     │   ├── BlobChanged                    the blob was replaced while it was being read
     │   └── VerificationFailed             what was stored is not what was sent
-    │   └── BlobChanged                    the blob was replaced while it was being read
     ├── PlatformError                      a platform over HTTP failed, or its answer makes no sense
     │   ├── ServerNotAvailable (ConnectionError)
     │   ├── PlatformTimeout (TimeoutError)
