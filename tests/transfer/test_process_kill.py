@@ -153,7 +153,7 @@ async def cancel(
 
 
 class TestKill:
-    @pytest.mark.parametrize(("verb", "rounds"), [("upload_dir", 18), ("upload_file", 8)])
+    @pytest.mark.parametrize(("verb", "rounds"), [("upload_dir", 12), ("upload_file", 6)])
     async def test_upload(self, tmp_path: Path, verb: str, rounds: int) -> None:
         home, folder = tmp_path / "home", tmp_path / "folder"
         chance = random.Random(verb)
@@ -180,7 +180,7 @@ class TestKill:
 
     @pytest.mark.parametrize(
         ("verb", "rounds"),
-        [("download_dir", 10), ("continue_dir", 10), ("download_file", 5), ("continue_file", 5)],
+        [("download_dir", 6), ("continue_dir", 6), ("download_file", 4), ("continue_file", 4)],
     )
     async def test_download(self, tmp_path: Path, verb: str, rounds: int) -> None:
         home, folder = tmp_path / "home", tmp_path / "folder"
@@ -342,7 +342,7 @@ class TestCancel:
             span = await timed(run(client, verb, folder, lambda _: None))
             before = await fetched(client)
             fds = open_files()
-            for version in range(1, 15):
+            for version in range(1, 10):
                 files = trees.tree(version)
                 trees.write(folder, files)
                 at_a_step = version % 2 == 0
@@ -369,7 +369,7 @@ class TestCancel:
             span = await timed(run(client, verb, folder, lambda _: None))
             before = trees.read(folder)
             fds = open_files()
-            for version in range(1, 9):
+            for version in range(1, 7):
                 files = trees.tree(version)
                 await put(client, version)
                 at_a_step = version % 2 == 0
