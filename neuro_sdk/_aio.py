@@ -417,7 +417,15 @@ async def run_bounded(limit: int, jobs: AsyncGenerator[Job | Errand, None]) -> N
                 await _cancelled(errands)
                 raise
     except BaseExceptionGroup as errors:
-        raise _first(errors) from None
+        error = _first(errors)
+    else:
+        return
+    try:
+        # Not in the block above: there the group would become its context, which holds it in turn,
+        # and what pickles errors with all they hold, as Dask does, would never come to an end.
+        raise error
+    finally:
+        del error
 
 
 async def _raising(error: BaseException) -> None:

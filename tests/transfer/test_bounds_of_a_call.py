@@ -156,6 +156,19 @@ async def test_a_job_is_asked_for_when_there_is_room() -> None:
     assert done == 50
 
 
+async def test_the_first_error_does_not_hold_itself() -> None:
+    async def fail() -> None:
+        raise KeyError("first")
+
+    async def jobs() -> AsyncGenerator[Job, None]:
+        yield fail
+
+    with pytest.raises(KeyError, match="first") as caught:
+        await run_bounded(2, jobs())
+    assert caught.value.__context__ is None
+    assert caught.value.__cause__ is None
+
+
 class TestErrands:
     """Jobs that others do, beside those that are tasks."""
 
