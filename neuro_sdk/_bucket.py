@@ -32,7 +32,7 @@ __all__ = ["BucketHandle", "ListingTruncated"]
 
 _GATHER = 1 << 20
 _LIMIT = 10_000  # the default of the API document
-_MOST = 1000
+_USAGE_STEP = 1000
 
 
 class ListingTruncated(UserWarning):
@@ -194,8 +194,7 @@ class BucketHandle(BucketPlans):
         self._check_text(prefix)
         provider = await self._opened()
         left = limit
-        most = limit if limit is not None and limit <= _MOST else None
-        listing = provider.pages(prefix, recursive=recursive, most=most)
+        listing = provider.pages(prefix, recursive=recursive, most=limit)
         async with aclosing(listing) as pages:
             async for page in pages:
                 if left is None:
@@ -238,7 +237,7 @@ class BucketHandle(BucketPlans):
         provider = await self._opened()
         total = count = 0
         listing = provider.pages("", recursive=True)
-        async with aclosing(sized(listing, _MOST)) as pages:
+        async with aclosing(sized(listing, _USAGE_STEP)) as pages:
             async for page in pages:
                 total += sum(entry.size for entry in page)
                 count += len(page)

@@ -135,8 +135,8 @@ class Provider(Protocol):
     ) -> AsyncGenerator[Sequence[BucketEntry], None]:
         """The entries whose keys begin with the text *prefix*, some at a time, never none.
 
-        With *most*, up to 1,000, only the first so many are wanted: the store is asked for no
-        others at once, but they may come.
+        With *most* only the first so many are wanted: where a page holds them the store is asked
+        for no others, but they may come.
 
         Recursive: every blob and directory marker, in the order of their keys in UTF-8 or in
         that of their paths part by part; either way all of a directory comes in one run.

@@ -6,7 +6,7 @@ import re
 
 from .models import BucketEntry
 
-__all__ = ["content_tag", "same_version", "tags_differ"]
+__all__ = ["content_tag", "quoted", "same_version", "tags_differ"]
 
 _MD5 = re.compile(r'"?([0-9a-fA-F]{32})"?')
 
@@ -14,6 +14,11 @@ _MD5 = re.compile(r'"?([0-9a-fA-F]{32})"?')
 def same_version(one: BucketEntry, other: BucketEntry) -> bool:
     """True if both describe one version of one blob, as far as the store tells them apart."""
     return (one.size, one.etag, one.modified_at) == (other.size, other.etag, other.modified_at)
+
+
+def quoted(tag: str | None) -> str | None:
+    """*tag* in the quotes that conditions want; some listings give it bare. None for no tag."""
+    return f'"{tag}"' if tag and tag[-1] != '"' else tag or None
 
 
 def content_tag(tag: str | None) -> str | None:

@@ -22,6 +22,7 @@ from .._core import azure
 from .._core.config import TransferConfig
 from .._core.keys import KeyRules
 from .._core.models import Bucket
+from .._core.versions import quoted
 from ..errors import (
     AuthenticationError,
     AuthorizationError,
@@ -155,7 +156,7 @@ class AzureEngine(Engine):
             path,
             size=int(told.get("Content-Length", 0)),
             modified_at=_time(told.get("Last-Modified")),
-            etag=_quoted(told.get("ETag")),
+            etag=quoted(told.get("ETag")),
             created_at=_time(told.get("x-ms-creation-time")),
         )
 
@@ -290,14 +291,9 @@ def _listed(element: ElementTree.Element) -> Stat:
         path,
         size=int(told.findtext("Content-Length") or 0),
         modified_at=_time(told.findtext("Last-Modified")),
-        etag=_quoted(told.findtext("Etag")),
+        etag=quoted(told.findtext("Etag")),
         created_at=_time(told.findtext("Creation-Time")),
     )
-
-
-def _quoted(etag: str | None) -> str | None:
-    # A listing gives it bare and an answer in quotes, which conditions want too.
-    return f'"{etag}"' if etag and not etag.endswith('"') else etag
 
 
 def _time(text: str | None) -> datetime | None:

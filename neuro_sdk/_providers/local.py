@@ -253,7 +253,7 @@ class LocalProvider:
     async def pages(
         self, prefix: str = "", *, recursive: bool = False, most: int | None = None
     ) -> AsyncGenerator[Sequence[BucketEntry], None]:
-        size = most or _BATCH
+        size = min(most or _BATCH, _BATCH)
         await self._open()
         entries = self._walk(prefix, recursive)
         while True:

@@ -41,6 +41,7 @@ BulkDelete = Callable[[Sequence[str]], Awaitable[Mapping[str, Exception]]]
 
 _SINGLE_DELETES = 16
 _LOOKS = 32
+_PAGE = 1000  # what a page holds at any store
 _SLOW_SECONDS = 60.0
 
 
@@ -197,9 +198,8 @@ class ObjectProvider:
         asked = listable_prefix(prefix)
         # Where the engine would ask for another prefix more is listed, and sorted out here.
         whole = asked == prefix
-        listing = self._engine.pages(
-            asked, recursive=recursive or not whole, most=most if whole else None
-        )
+        few = most if whole and most is not None and most <= _PAGE else None
+        listing = self._engine.pages(asked, recursive=recursive or not whole, most=few)
         last = ""
         async with aclosing(listing) as pages:
             async for page in pages:

@@ -25,8 +25,8 @@ from collections.abc import (
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property, partial
-from typing import Any, NamedTuple, TypeVar
+from functools import cache, cached_property, partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import opendal
 from opendal import config as services
@@ -35,7 +35,6 @@ from opendal.layers import RetryLayer, TimeoutLayer
 
 from .._aio import read_ahead, to_its_end
 from .._core.config import TransferConfig
-from .._core.described import EntryMode, Metadata, PresignedRequest
 from ..errors import (
     AuthenticationError,
     AuthorizationError,
@@ -56,15 +55,18 @@ from ..errors import (
     local_error,
 )
 
+if TYPE_CHECKING:
+    from .._core.described import Metadata, PresignedRequest
+
 T = TypeVar("T")
 
 __all__ = [
     "ERRORS",
-    "SCHEMES",
     "Engine",
     "Options",
     "Stat",
     "check_process",
+    "schemes",
     "translate",
 ]
 
@@ -75,6 +77,12 @@ class Options:
 
     allowed: frozenset[str]
     required: frozenset[str]
+
+
+@cache
+def schemes() -> Mapping[str, Options]:
+    """Every store that the binding's types know."""
+    return dict(_schemes())
 
 
 def _schemes() -> Iterator[tuple[str, Options]]:
@@ -91,9 +99,6 @@ def _schemes() -> Iterator[tuple[str, Options]]:
             needed = (key for key, hint in told.items() if hint.startswith("Required"))
             yield scheme[1], Options(frozenset(told), frozenset(needed))
 
-
-SCHEMES: Mapping[str, Options] = dict(_schemes())
-"""Every store that the binding's types know."""
 
 # One row for each class of the binding; they share no base, so they are caught as a tuple.
 ERRORS: Mapping[type[Exception], type[NeuroError]] = {
@@ -398,6 +403,8 @@ class Engine:
 
     async def details(self, path: str, key: str) -> Metadata:
         """All that the store tells of the file at *path*; BlobNotFound if nothing is there."""
+        from .._core.described import EntryMode, Metadata  # pydantic, which few need
+
         found: Any = await self._call(key, lambda: self._operator.stat(path))
         return Metadata(
             mode=EntryMode(entry_is_file=found.mode.is_file(), entry_is_dir=found.mode.is_dir()),
@@ -412,6 +419,8 @@ class Engine:
 
     async def presign(self, operation: str, path: str, seconds: int, key: str) -> PresignedRequest:
         """Sign a request to ``stat``, ``read`` or ``write`` *path*."""
+        from .._core.described import PresignedRequest
+
         sign = getattr(self._operator, f"presign_{operation}")
         signed: Any = await self._call(key, lambda: sign(path, seconds))
         return PresignedRequest(url=signed.url, method=signed.method, headers=dict(signed.headers))

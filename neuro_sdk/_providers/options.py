@@ -10,7 +10,7 @@ from .._core.config import TransferConfig
 from .._core.models import Bucket, BucketCredentials
 from ..errors import ConfigError
 from ..protocols import Provider
-from .opendal import SCHEMES
+from .opendal import schemes
 from .services import open_provider
 
 __all__ = ["MAKERS", "azure_fields", "bucket_of", "check_options", "open_kind"]
@@ -18,11 +18,11 @@ __all__ = ["MAKERS", "azure_fields", "bucket_of", "check_options", "open_kind"]
 
 def check_options(scheme: str, options: Mapping[str, str]) -> None:
     """Raise ConfigError unless OpenDAL knows *scheme* and it knows all *options*."""
-    known = SCHEMES.get(scheme)
+    known = schemes().get(scheme)
     if known is None:
         raise ConfigError(
-            f"there is no scheme {scheme!r}{_meant(scheme, SCHEMES)}; "
-            f"known are: {', '.join(sorted(SCHEMES))}"
+            f"there is no scheme {scheme!r}{_meant(scheme, schemes())}; "
+            f"known are: {', '.join(sorted(schemes()))}"
         )
     for name in options:
         if name not in known.allowed:

@@ -75,7 +75,7 @@ class RootedProvider:
         self, prefix: str = "", *, recursive: bool = False, most: int | None = None
     ) -> AsyncGenerator[Sequence[BucketEntry], None]:
         # The marker of the root itself may be the first, and is none of them.
-        more = None if most is None else min(most + 1, 1000)
+        more = None if most is None else most + 1
         listing = self._inner.pages(self._root + prefix, recursive=recursive, most=more)
         async with aclosing(listing) as pages:
             async for page in pages:

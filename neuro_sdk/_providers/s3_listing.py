@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 
 from .._aio import read_ahead
 from .._core.config import TransferConfig
+from .._core.versions import quoted
 from ..errors import StorageError
 from .opendal import Engine, Stat
 from .s3 import S3Requests, parse, tag
@@ -108,7 +109,7 @@ def scanned(answer: bytes) -> Sequence[Sequence[str]] | None:
 
 def _stat(key: str, size: str, time: str, etag: str) -> Stat:
     tag = etag.replace("&#34;", '"').replace("&quot;", '"')
-    return Stat(_plain(key), int(size or 0), _time(time), _quoted(_plain(tag)))
+    return Stat(_plain(key), int(size or 0), _time(time), quoted(_plain(tag)))
 
 
 def read(root: ElementTree.Element) -> list[Stat]:
@@ -117,7 +118,7 @@ def read(root: ElementTree.Element) -> list[Stat]:
     found = []
     for blob in root.iterfind(f"{space}Contents"):
         key, size, time, etag = (blob.findtext(f"{space}{name}", "") for name in _FIELDS)
-        found.append(Stat(key, int(size or 0), _time(time), _quoted(etag)))
+        found.append(Stat(key, int(size or 0), _time(time), quoted(etag)))
     for common in root.iterfind(f"{space}CommonPrefixes"):
         found.append(Stat(common.findtext(f"{space}Prefix", "")))
     return found
@@ -131,7 +132,3 @@ def _plain(text: str) -> str:
 
 def _time(text: str) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
-
-
-def _quoted(etag: str) -> str | None:
-    return f'"{etag}"' if etag and etag[-1] != '"' else etag or None

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from .help import notes
 
 __all__ = ["load"]
-
-_SECONDS = 10.0
 
 
 @click.command(
@@ -60,23 +59,7 @@ _SECONDS = 10.0
     "--plot", "plot_path", type=click.Path(path_type=Path, dir_okay=False), help="Draw them there."
 )
 @click.option("--plain", is_flag=True, help="Lines instead of a table that changes.")
-def load(
-    drivers: tuple[str, ...],
-    endpoint: str | None,
-    bucket: str | None,
-    region: str,
-    store: str | None,
-    users: int,
-    duration: float | None,
-    count: int | None,
-    mix: str,
-    size: str,
-    objects: int,
-    seed: int,
-    json_path: Path | None,
-    plot_path: Path | None,
-    plain: bool,
-) -> None:
+def load(**asked: Any) -> None:
     """Put an S3 store under load and measure it.
 
     Users put, get, look at, list and delete objects, each with a driver, and rates, latencies and
@@ -87,24 +70,4 @@ def load(
     # The drivers and the tables take their time to import, and few commands need them.
     from .loading import run_loads
 
-    if duration is None and count is None:
-        duration = _SECONDS
-    if store is not None and (endpoint or bucket):
-        raise click.UsageError("--store brings a bucket of its own: leave --endpoint and --bucket")
-    run_loads(
-        drivers,
-        endpoint=endpoint,
-        bucket=bucket,
-        region=region,
-        store=store,
-        users=users,
-        duration=duration,
-        count=count,
-        mix=mix,
-        size=size,
-        objects=objects,
-        seed=seed,
-        json_path=json_path,
-        plot_path=plot_path,
-        plain=plain,
-    )
+    run_loads(**asked)

@@ -34,6 +34,7 @@ from .run import async_command
 
 __all__ = ["run_loads"]
 
+_SECONDS = 10.0
 _PLAIN_EVERY = 5.0
 _NEEDED = ("endpoint", "bucket", "access_key", "secret_key")
 
@@ -56,7 +57,14 @@ def run_loads(
     plot_path: Path | None,
     plain: bool,
 ) -> None:
-    """Run the workload by each of *drivers*; Exit(1) if anything failed."""
+    """Run the workload by each of *drivers*, see the options of the command.
+
+    UsageError for options that do not go together, Exit(1) if anything failed.
+    """
+    if duration is None and count is None:
+        duration = _SECONDS
+    if store is not None and (endpoint or bucket):
+        raise click.UsageError("--store brings a bucket of its own: leave --endpoint and --bucket")
     try:
         for driver in drivers:
             get_driver(driver)

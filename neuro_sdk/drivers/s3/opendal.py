@@ -105,8 +105,7 @@ class OpendalS3Driver(BaseS3Driver):
         keys: list[str] = []
         if most < 1:
             return keys
-        fewest = most if most <= 1000 else None
-        listing = self._service.provider.pages(prefix, recursive=True, most=fewest)
+        listing = self._service.provider.pages(prefix, recursive=True, most=most)
         async with aclosing(listing) as pages:
             async for page in pages:
                 keys += [entry.key for entry in page]
