@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ def processes(profile_file: Path) -> Iterator[distributed.LocalCluster]:
     """A cluster of two processes, in the folder and with the environment of now."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("NEURO_SDK_CONFIG", str(profile_file))
+        environment.setenv("PYTHONFAULTHANDLER", "1")
         with distributed.LocalCluster(n_workers=2, threads_per_worker=2, **LOOPBACK) as cluster:
             yield cluster
 
@@ -117,7 +119,15 @@ def under_way(cluster: distributed.Client) -> dict[str, int]:
 
         return len(_tasks._running)
 
-    found: dict[str, int] = cluster.run(look)
+    with ThreadPoolExecutor(1) as thread:
+        asked = thread.submit(cluster.run, look)
+        try:
+            found: dict[str, int] = asked.result(60)
+        except TimeoutError:
+            nannies: Any = cluster.cluster
+            for nanny in nannies.workers.values():
+                os.kill(nanny.process.pid, signal.SIGABRT)  # it says where its threads are
+            raise
     return found
 
 
@@ -163,7 +173,7 @@ async def test_there_and_back(
 async def test_synchronisations_remove_last(
     cluster: distributed.Client, box: BucketHandle, home: Path, tmp_path: Path, lifted: Lifted
 ) -> None:
-    root = make_tree(tmp_path / "from", TREE)
+    root = aged(make_tree(tmp_path / "from", TREE), -1)
     await fill(box, {"logs/extra": b"x", "logs.json": b"not below"})
     both = Both()
     with pytest.raises(DeletionRefused):
