@@ -20,6 +20,10 @@ from .contracts.stores import STORES, Store, needs, table  # noqa: E402
 
 pytest_plugins = ["tests.servers.fixtures"]
 
+# Python 3.11 before 3.11.9 stops for good if a thread ends while Dask's profiler looks at the
+# threads (python/cpython#106883). Dask and its workers read this when they start.
+os.environ["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] = "false"
+
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A run in the background of a shell ignores it, and so would the processes that tests stop.
     signal.signal(signal.SIGINT, signal.default_int_handler)

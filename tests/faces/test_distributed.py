@@ -131,6 +131,11 @@ def under_way(cluster: distributed.Client) -> dict[str, int]:
     return found
 
 
+def profiled(dask_worker: distributed.Worker) -> bool:
+    """Whether the worker looks at its threads all the time."""
+    return "profile" in dask_worker.periodic_callbacks
+
+
 async def until(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not true():  # noqa: ASYNC110 - the scheduler has no event for it
@@ -251,6 +256,7 @@ async def test_a_worker_that_is_killed(
     assert await contents(box) == under("t/", tree)
     await asyncio.to_thread(cluster.wait_for_workers, 2)
     assert victim not in cluster.run(os.getpid).values()
+    assert not any(cluster.run(profiled).values())
     assert not any(under_way(cluster).values())
 
 
