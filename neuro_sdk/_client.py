@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Client", "get", "local", "serve_store"]
 
-_DISK_THREADS = 16  # more do not make a disk faster
 _REST = 0.01  # seconds; the native threads hand over what they still hold
 _LOOKUP_LIFE = 60.0  # seconds for which a platform over HTTP is not asked again for a bucket
 
@@ -51,10 +50,7 @@ class Client:
         self._control = control
         self._remote = remote
         self._set_config(config)
-        self._disk = Disk(
-            min(_DISK_THREADS, transfer.concurrency),
-            transfer.concurrency - transfer.concurrency // 3,
-        )
+        self._disk = Disk(transfer.concurrency)
         self._root: Client | None = None  # the one that a view came from, kept alive
         from ._providers.services import opener
 

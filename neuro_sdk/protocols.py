@@ -25,7 +25,15 @@ from ._core.uri import Scope
 if TYPE_CHECKING:
     from ._core.described import Capability, Metadata, PresignedRequest
 
-__all__ = ["ControlPlane", "Direct", "Multipart", "OpenProvider", "Provider", "Service"]
+__all__ = [
+    "ControlPlane",
+    "Direct",
+    "Multipart",
+    "OpenProvider",
+    "Provider",
+    "Reading",
+    "Service",
+]
 
 
 class Multipart(Protocol):
@@ -61,8 +69,18 @@ class Multipart(Protocol):
         """Forget the parts; no such upload is no error."""
 
 
+class Reading(Protocol):
+    """Part of a blob on its way into memory of the caller."""
+
+    def run(self, into: memoryview) -> None:
+        """Fill *into*, which is as long as the part, in a thread; StorageError."""
+
+    def cut(self) -> None:
+        """Have ``run`` fail at once, from any thread."""
+
+
 class Direct(Protocol):
-    """Small blobs by calls that block, for threads: many of them cost less so.
+    """Small blobs, and parts of large ones, by calls that block, for threads: they cost less so.
 
     Each call is one attempt and ends within seconds, so that whoever is cancelled can wait for
     it. What fails is done again by the ``Provider``, which repeats, renews and explains.
@@ -78,6 +96,12 @@ class Direct(Protocol):
         """All of a blob that nobody has looked at, or None if it may be more than *most* bytes.
 
         BlobNotFound is the last word of the store.
+        """
+
+    def read(self, known: BlobObject, offset: int, length: int) -> Reading | None:
+        """What reads the part of the blob; None where the store is not read so.
+
+        It may take longer than seconds, and be cut.
         """
 
 

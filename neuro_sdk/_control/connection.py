@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import urllib.request
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from yarl import URL
 from .._core.answers import refusal, shown
 from .._core.secret import Hidden
 from .._http import Connector
+from .._proxies import Proxies
 from ..errors import (
     BucketNotFound,
     NDJSONError,
@@ -65,7 +65,7 @@ class Connection:
         self._token = None if token is None else Hidden(token)
         self._timeout = timeout
         self._retries = retries
-        self._proxies: dict[URL, URL | None] = {}
+        self._proxies = Proxies()
 
     @classmethod
     async def open(cls, token: str | None, *, timeout: float, retries: int) -> Self:
@@ -197,7 +197,7 @@ class Connection:
                 data=None if body is None else json.dumps(body).encode(),
                 headers={**headers, **({"Content-Type": "application/json"} if body else {})},
                 allow_redirects=False,
-                proxy=await self._proxy(url),
+                proxy=await self._proxies.of(url),
                 trace_request_ctx=sent,
                 timeout=_limits(limit or self._timeout),
             ) as response:
@@ -245,24 +245,11 @@ class Connection:
     def _without_token(self, text: str) -> str:
         return text if self._token is None else text.replace(str(self._token), "***")
 
-    async def _proxy(self, url: URL) -> URL | None:
-        """The proxy that the environment names for *url*; ``.netrc`` has no say in who asks."""
-        origin = url.origin()
-        if origin not in self._proxies:
-            self._proxies[origin] = await asyncio.to_thread(_find_proxy, origin)
-        return self._proxies[origin]
-
 
 def _limits(seconds: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(
         total=None, connect=seconds, sock_connect=seconds, sock_read=seconds
     )
-
-
-def _find_proxy(origin: URL) -> URL | None:
-    host = f"{origin.host}:{origin.port}"
-    found = urllib.request.getproxies().get(origin.scheme)
-    return URL(found) if found and not urllib.request.proxy_bypass(host) else None
 
 
 async def _count(

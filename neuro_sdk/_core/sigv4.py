@@ -44,6 +44,7 @@ def signed(
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
     if parts.port not in (None, _PORTS.get(parts.scheme)):
         host = f"{host}:{parts.port}"
     moment = now.strftime("%Y%m%dT%H%M%SZ")

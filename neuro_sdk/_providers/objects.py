@@ -31,7 +31,7 @@ from ..errors import (
     NeuroError,
     StorageTimeout,
 )
-from ..protocols import Direct, Multipart
+from ..protocols import Direct, Multipart, Reading
 from .opendal import Engine, Stat
 
 __all__ = ["BulkDelete", "ObjectProvider"]
@@ -292,6 +292,10 @@ class _Direct:
         self.small = body is not None
         return body
 
+    def read(self, known: BlobObject, offset: int, length: int) -> Reading | None:
+        reading = self._engine.reading(known, offset, length)
+        return None if reading is None else _Reading(reading, self._timed)
+
     @contextlib.contextmanager
     def _timed(self) -> Iterator[None]:
         try:
@@ -299,6 +303,21 @@ class _Direct:
         except StorageTimeout:
             self._slow()
             raise
+
+
+class _Reading:
+    """One that tells of a store that takes long."""
+
+    def __init__(
+        self, inner: Reading, timed: Callable[[], contextlib.AbstractContextManager[None]]
+    ) -> None:
+        self._inner = inner
+        self._timed = timed
+        self.cut = inner.cut
+
+    def run(self, into: memoryview) -> None:
+        with self._timed():
+            self._inner.run(into)
 
 
 async def _chained(first: Sequence[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

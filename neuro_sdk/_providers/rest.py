@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from yarl import URL
 
 from .._core.config import TransferConfig
+from .._proxies import Proxies
 from ..errors import NeuroError, StorageTimeout, StorageUnavailable
 from .opendal import check_process
 
@@ -70,6 +71,7 @@ class Rest:
         self._transfer = transfer
         self._error = error
         self._judge = judge
+        self._proxies = Proxies()
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -115,6 +117,7 @@ class Rest:
         self, method: str, url: str, headers: Mapping[str, str], body: Sequence[bytes]
     ) -> Answer:
         loop = asyncio.get_running_loop()
+        target = URL(url, encoded=True)
         wait = self._transfer.timeout
         async with asyncio.timeout(wait) as limit:
 
@@ -123,10 +126,11 @@ class Rest:
 
             async with self._opened(loop).request(
                 method,
-                URL(url, encoded=True),
+                target,
                 data=_Body(body, moved) if body else None,
                 headers=headers,
                 allow_redirects=False,
+                proxy=await self._proxies.of(target),
             ) as response:
                 return Answer(response.status, response.headers, await response.read())
 

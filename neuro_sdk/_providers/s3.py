@@ -75,6 +75,7 @@ class S3Requests:
     def __init__(self, access: S3Access, *, name: str, transfer: TransferConfig) -> None:
         self._access = access
         self._name = name
+        self.base = access.base
         self._rest = Rest(name=name, transfer=transfer, error=self._refusal, judge=_judge)
 
     async def send(
@@ -93,7 +94,7 @@ class S3Requests:
         *query* is encoded. Raises an error of our tree with *key*, or what it is *about*, for
         any status that is no success and not *expected*.
         """
-        url = f"{self._access.base}/{quote(key, safe=_SAFE) if key else ''}?{query}"
+        url = f"{self._url(key)}?{query}"
         return await self._rest.send(
             method,
             url,
@@ -103,6 +104,14 @@ class S3Requests:
             also=expected,
             sign=partial(self._signed, method, url),
         )
+
+    def _url(self, key: str | None) -> str:
+        return f"{self.base}/{quote(key, safe=_SAFE) if key else ''}"
+
+    def get(self, key: str, headers: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
+        """The URL of a blob, and *headers* with those that sign a GET of it."""
+        url = self._url(key)
+        return url, self._signed("GET", url, headers)
 
     def _signed(self, method: str, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
         # The checksum of the body is signed as a header instead of the body.

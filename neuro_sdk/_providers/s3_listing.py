@@ -1,4 +1,4 @@
-"""Listings of S3, a page ahead.
+"""The engine of S3: listings a page ahead, and parts of large blobs, by requests of our own.
 
 OpenDAL's binding reads a page when the last one is used up, and hands each entry from one loop to
 another; its blocking listing holds the interpreter's lock while it waits.
@@ -16,9 +16,12 @@ from xml.etree import ElementTree
 
 from .._aio import read_ahead
 from .._core.config import TransferConfig
+from .._core.models import BlobObject
 from .._core.versions import quoted
 from ..errors import StorageError
+from ..protocols import Reading
 from .opendal import Engine, Stat
+from .ranges import Ranges
 from .s3 import S3Requests, parse, tag
 
 __all__ = ["S3Engine", "read", "scanned"]
@@ -41,6 +44,18 @@ class S3Engine(Engine):
     ) -> None:
         super().__init__("s3", options, bucket=bucket, limits=transfer)
         self._requests = requests
+        assert self.limit is not None
+        self._ranges = Ranges(requests.base, requests.get, name=bucket, limit=self.limit)
+
+    def reading(self, known: BlobObject, offset: int, length: int) -> Reading | None:
+        if known.etag is None or not self._ranges.usable:
+            return None
+        return self._ranges.begin(known.key, known.etag, known.size, offset, length)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        self._ranges.close()
+        await self._requests.close()
 
     async def pages(
         self, prefix: str, *, recursive: bool, most: int | None = None

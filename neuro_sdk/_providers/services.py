@@ -62,7 +62,7 @@ def _s3(
         bulk_delete=partial(delete_many, requests),
         multipart=S3Multipart(requests),
         folders=folders,
-        closing=requests.close,
+        closing=engine.close,
     )
 
 

@@ -28,6 +28,7 @@ from ..errors import (
     NeuroError,
     local_error,
 )
+from ..protocols import Reading
 from .threads import Threads
 
 try:
@@ -57,12 +58,18 @@ _PARTIAL = ".neuro-sdk-"
 _SUFFIXES = (".part", ".version")
 
 
-class Disk:
-    """Threads for the disk, at most *threads* of them, and *wires* that ask a store as well."""
+_THREADS = 16  # more do not make a disk faster
 
-    def __init__(self, threads: int, wires: int = 1) -> None:
-        self._threads = Threads(threads, "neuro-sdk-disk")
-        self._wires = Threads(wires, "neuro-sdk-wire")
+
+class Disk:
+    """Threads for the disk, and others that ask a store as well, for *concurrency* files at once.
+
+    A third of those files waits for its turn.
+    """
+
+    def __init__(self, concurrency: int) -> None:
+        self._threads = Threads(min(_THREADS, concurrency), "neuro-sdk-disk")
+        self._wires = Threads(concurrency - concurrency // 3, "neuro-sdk-wire")
         self._reader = Threads(1, "neuro-sdk-reader")
 
     async def run(
@@ -104,6 +111,22 @@ class Disk:
     ) -> asyncio.Future[T]:
         """As ``begin``, for a function that waits for a store as well."""
         return self._wires.start(partial(_explained, path, function, *args))
+
+    async def read(
+        self, reading: Reading, length: int, free: list[bytearray], size: int
+    ) -> memoryview:
+        """What *reading* gives, in one of the *free* buffers or in a new one of that *size*.
+
+        It is cut if the caller is cancelled.
+        """
+
+        def run() -> memoryview:
+            buffer = free.pop() if free else bytearray(size)
+            into = memoryview(buffer)[:length]
+            reading.run(into)
+            return into
+
+        return await self._wires.start(run, cut=reading.cut)
 
     def close(self) -> None:
         """Let the threads end once their work is done."""
@@ -214,7 +237,7 @@ class Growing(Handle):
         """The last *length* bytes before the position."""
         return os.pread(self._fd, length, self.position - length)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Write *data* at the position and move on."""
         view = memoryview(data)
         while view:
@@ -317,7 +340,7 @@ class Partial(Growing):
         self._close()
 
     @classmethod
-    def write_whole(cls, target: str, data: bytes) -> None:
+    def write_whole(cls, target: str, data: bytes | memoryview) -> None:
         """Write a small file: whole or not at all."""
         if _write_new(target, data):
             return
@@ -334,7 +357,7 @@ def _stem(name: str) -> str:
     return _PARTIAL + hashlib.sha256(os.fsencode(name)).hexdigest()[:24]
 
 
-def _write_new(target: str, data: bytes) -> bool:
+def _write_new(target: str, data: bytes | memoryview) -> bool:
     """Write a file that has no name before it is complete; False if a name is in the way.
 
     Nothing is left of it when the process is killed, and it takes a third of the system calls.

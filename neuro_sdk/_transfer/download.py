@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -162,7 +162,8 @@ class _Fetch:
             return False
         overlap = min(_OVERLAP, file.position)
         expected = await self._disk.run(file.target, file.tail, overlap)
-        calls = self._parts(blob, file.position - overlap)
+        free: list[bytearray] = []
+        calls = self._parts(blob, file.position - overlap, free)
         async with aclosing(in_order(self._bounds.window, calls)) as bodies:
             async for body in bodies:
                 if expected:
@@ -173,17 +174,27 @@ class _Fetch:
                     await self._disk.run(file.target, file.write, body)
                     if events is not None:
                         events.step(file.position)
+                if isinstance(body, memoryview) and isinstance(body.obj, bytearray):
+                    free.append(body.obj)
         return True
 
     def _parts(
-        self, blob: BlobObject, start: int
-    ) -> Iterator[Callable[[], Coroutine[None, None, bytes]]]:
+        self, blob: BlobObject, start: int, free: list[bytearray]
+    ) -> Iterator[Callable[[], Coroutine[None, None, bytes | memoryview]]]:
         size = self._bounds.part_size
         for offset in range(start, blob.size, size):
-            yield partial(self._part, blob, offset, min(size, blob.size - offset))
+            yield partial(self._part, blob, offset, min(size, blob.size - offset), free)
 
-    async def _part(self, blob: BlobObject, offset: int, length: int) -> bytes:
+    async def _part(
+        self, blob: BlobObject, offset: int, length: int, free: list[bytearray] | None = None
+    ) -> bytes | memoryview:
+        """The bytes, or a view of a buffer that may be put among the *free* ones after use."""
         await self._bounds.pace(length)
+        direct = None if free is None else self._provider.direct
+        reading = None if direct is None else direct.read(blob, offset, length)
+        if free is not None and reading is not None:
+            with suppress(StorageError):  # asked again below, for what is to be said
+                return await self._disk.read(reading, length, free, self._bounds.part_size)
         fetch = self._provider.fetch(blob.key, offset, length, known=blob)
         pieces = [piece async for piece in fetch]
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -35,13 +35,19 @@ class Threads:
         self._told = False
         self._ticking: asyncio.AbstractEventLoop | None = None
 
-    def start(self, function: Callable[[], T], *, surely: bool = False) -> asyncio.Future[T]:
+    def start(
+        self,
+        function: Callable[[], T],
+        *,
+        surely: bool = False,
+        cut: Callable[[], None] | None = None,
+    ) -> asyncio.Future[T]:
         """Have a thread call *function*; await the answer for what it returns or raises.
 
-        Whoever is cancelled while waiting goes on only when the thread is done with it. If none
-        has begun it is not called at all, unless *surely*.
+        Whoever is cancelled while waiting goes on only when the thread is done with it, which
+        *cut* hastens. If none has begun it is not called at all, unless *surely*.
         """
-        work = _Work(self, function, surely)
+        work = _Work(self, function, surely, cut)
         loop = work.get_loop()
         if self._ticking is not loop:
             self._ticking = loop
@@ -119,11 +125,22 @@ class Threads:
 class _Work(asyncio.Future[Any]):
     """What a thread is asked to do; cancelling it has an effect only before it is begun."""
 
-    def __init__(self, threads: Threads, function: Callable[[], Any], surely: bool) -> None:
+    def __init__(
+        self,
+        threads: Threads,
+        function: Callable[[], Any],
+        surely: bool,
+        cut: Callable[[], None] | None,
+    ) -> None:
         super().__init__()
         self._threads = threads
         self._surely = surely
+        self._cut = cut
         self.function = function
 
     def cancel(self, msg: Any | None = None) -> bool:
-        return not self._surely and self._threads.withdraw(self) and super().cancel(msg)
+        if not self._surely and self._threads.withdraw(self):
+            return super().cancel(msg)
+        if self._cut is not None:
+            self._cut()
+        return False

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["OpendalDriver"]
 
-_THREADS = 16
 _REST = 0.01  # seconds; the native threads hand over what they still hold
 
 
@@ -51,7 +50,7 @@ class OpendalDriver(Session):
         )
         self._place: SchemeService | None = None
         settled = transfer or TransferConfig()
-        disk = Disk(min(_THREADS, settled.concurrency))
+        disk = Disk(settled.concurrency)
         super().__init__(
             self._connected,
             None,

@@ -12,7 +12,7 @@ import pytest
 
 from neuro_sdk import BlobChanged, BlobCommonPrefix, BlobNotFound, BlobObject, KeyConflict
 from neuro_sdk._core.keys import key_problem
-from neuro_sdk.errors import InvalidKey, NeuroError
+from neuro_sdk.errors import InvalidKey, NeuroError, StorageError
 from neuro_sdk.protocols import Direct, Provider
 
 from .stores import Store, needs
@@ -589,6 +589,36 @@ class ProviderContract:
             await asyncio.to_thread(direct.fetch, known)
         assert isinstance(caught.value, NeuroError)
         assert (caught.value.key, caught.value.bucket) == ("key", provider.bucket.name)
+
+    @pytest.mark.parametrize("part", [(0, 1), (0, MIB), (70_000, 800_000), (3 * MIB - 5, 5)])
+    async def test_parts_are_read_into_memory_of_the_caller(
+        self, provider: Provider, part: tuple[int, int]
+    ) -> None:
+        direct = direct_of(provider)
+        body = random.Random(7).randbytes(3 * MIB)
+        await provider.put("a b/%20/\u00e9", body)
+        known = await provider.head("a b/%20/\u00e9")
+        offset, length = part
+        reading = direct.read(known, offset, length)
+        if reading is None:
+            pytest.skip(f"{provider.bucket.provider}: its parts are read by the engine")
+        memory = bytearray(length)
+        await asyncio.to_thread(reading.run, memoryview(memory))
+        assert memory == body[offset : offset + length]
+
+    async def test_a_part_of_another_version_is_not_read(self, provider: Provider) -> None:
+        direct = direct_of(provider)
+        await provider.put("key", b"a" * MIB)
+        known = await provider.head("key")
+        await provider.put("key", b"b" * MIB)
+        reading = direct.read(known, 0, 1000)
+        if reading is None:
+            pytest.skip(f"{provider.bucket.provider}: its parts are read by the engine")
+        memory = bytearray(1000)
+        with pytest.raises(StorageError) as caught:
+            await asyncio.to_thread(reading.run, memoryview(memory))
+        assert (caught.value.key, caught.value.bucket) == ("key", provider.bucket.name)
+        assert memory == bytes(1000)
 
     # One version
 

@@ -34,6 +34,8 @@ def _by_botocore(method: str, url: str, headers: dict[str, str], keys: Keys) -> 
             "https://s3.example.com",
             "https://b.example.com:443",
             "http://h:80",
+            "http://[::1]:8333",
+            "http://[fd00::2]",
         ]
     ),
     key=_TEXT,

@@ -1,13 +1,15 @@
 """A proxy in front of a store: it counts what passes and breaks it on demand.
 
-Clients talk to it as if it were the store. The ``Host`` header is passed on as it came, and the
-target byte for byte, so that signatures stay valid. Bodies pass in pieces, both ways.
+Clients talk to it as if it were the store, or as to a proxy. The ``Host`` header is passed on as
+it came, and the target byte for byte, so that signatures stay valid. Bodies pass in pieces, both
+ways.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+import re
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -96,6 +98,11 @@ class Faults:
     dice: random.Random = field(default_factory=lambda: random.Random(0))
 
 
+def _target(request: web.BaseRequest) -> str:
+    """What is asked for, less the host that a client of a proxy names."""
+    return re.sub(r"^http://[^/]*", "", request.raw_path)
+
+
 class FaultyProxy:
     """Give ``faults`` another value to change what goes wrong; ``seen`` holds what came."""
 
@@ -164,7 +171,7 @@ class FaultyProxy:
                 await runner.cleanup()
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        seen = Seen(request.method, request.raw_path, connection=id(request.transport))
+        seen = Seen(request.method, _target(request), connection=id(request.transport))
         with self._lock:
             self.seen.append(seen)
             self.open_now += 1
@@ -224,7 +231,7 @@ class FaultyProxy:
         try:
             upstream = await self._session.request(
                 request.method,
-                URL(self._upstream + request.raw_path, encoded=True),
+                URL(self._upstream + _target(request), encoded=True),
                 headers=headers,
                 data=self._body(request, seen) if request.body_exists else None,
                 allow_redirects=False,
