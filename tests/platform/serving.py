@@ -24,6 +24,7 @@ from neuro_sdk._platform.service import EmbeddedPlatform
 from neuro_sdk._providers.services import opener
 
 from ..servers.moto import MotoServer
+from ..servers.seaweedfs import store_file
 from .opening import CONFIG
 
 OPEN = opener(TransferConfig())
@@ -74,10 +75,7 @@ class Team:
 def write_store(home: Path, server: SeaweedFSServer | MotoServer, provider: str) -> None:
     """Have the platform in *home* make its buckets at *server*."""
     home.mkdir(parents=True, exist_ok=True)
-    (home / "store.toml").write_text(
-        f'provider = "{provider}"\nendpoint_url = "{server.endpoint}"\n'
-        f'access_key_id = "{server.access_key}"\nsecret_access_key = "{server.secret_key}"\n'
-    )
+    store_file(home / "store.toml", server, provider=provider)
 
 
 def write_profile(home: Path, api: URL, token: str, name: str = "team") -> Path:

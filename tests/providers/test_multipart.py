@@ -47,20 +47,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def watched(seaweedfs: SeaweedFSServer, proxy: Callable[[str], FaultyProxy]) -> FaultyProxy:
-    return proxy(seaweedfs.endpoint)
-
-
-@pytest.fixture
-async def client(
-    tmp_path: Path, seaweedfs: SeaweedFSServer, watched: FaultyProxy
-) -> AsyncIterator[Client]:
-    path = tmp_path / "cluster.toml"
-    path.write_text(
-        f'provider = "seaweedfs"\nendpoint_url = "{watched.endpoint}"\n'
-        f'access_key_id = "{seaweedfs.access_key}"\nsecret_access_key = "{seaweedfs.secret_key}"\n'
-    )
-    async with neuro_sdk.local(tmp_path / "home", store=path, transfer=LIMITS) as client:
+async def client(tmp_path: Path, watched_store: Path) -> AsyncIterator[Client]:
+    async with neuro_sdk.local(tmp_path / "home", store=watched_store, transfer=LIMITS) as client:
         yield client
 
 

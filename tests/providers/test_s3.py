@@ -94,13 +94,10 @@ class TestBudgets:
         assert time.monotonic() - began < 3
 
     async def test_cold_head_costs_three_at_most(
-        self, client: Client, box: BucketHandle, watched: FaultyProxy
+        self, tmp_path: Path, watched_store: Path, box: BucketHandle, watched: FaultyProxy
     ) -> None:
         await box.put_blob("a", b"1")
-        async with neuro_sdk.local(
-            client.config.platform.removeprefix("local:"),
-            store=Path(client.config.platform.removeprefix("local:")).parent / "cluster.toml",
-        ) as other:
+        async with neuro_sdk.local(tmp_path / "home", store=watched_store) as other:
             watched.seen.clear()
             await other.buckets.head_blob("box", "a")
             assert len(watched.seen) <= 3

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,6 @@ from neuro_sdk._core.query import (
     with_engine_names,
     without_parameters,
 )
-from neuro_sdk._platform.seaweedfs import SeaweedFSServer
 from neuro_sdk._query.blobs import QueriedBlobs
 from neuro_sdk._query.duck import Query
 
@@ -168,22 +167,9 @@ async def test_wrong_sql_is_the_error_of_the_engine(box_here: Client) -> None:
 
 
 @pytest.fixture
-def watched(seaweedfs: SeaweedFSServer, proxy: Callable[[str], FaultyProxy]) -> FaultyProxy:
-    return proxy(seaweedfs.endpoint)
-
-
-@pytest.fixture
-async def counted(
-    tmp_path: Path, seaweedfs: SeaweedFSServer, watched: FaultyProxy
-) -> AsyncIterator[Client]:
-    store = tmp_path / "cluster.toml"
-    store.write_text(
-        f'provider = "seaweedfs"\nendpoint_url = "{watched.endpoint}"\n'
-        f'access_key_id = "{seaweedfs.access_key}"\n'
-        f'secret_access_key = "{seaweedfs.secret_key}"\n'
-    )
+async def counted(tmp_path: Path, watched_store: Path) -> AsyncIterator[Client]:
     limits = TransferConfig(retries=1, timeout=5)
-    async with neuro_sdk.local(tmp_path / "home", store=store, transfer=limits) as client:
+    async with neuro_sdk.local(tmp_path / "home", store=watched_store, transfer=limits) as client:
         made = await client.buckets.create("box")
         yield client
         await client.buckets.rm(made.id, force=True)

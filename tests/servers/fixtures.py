@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,7 @@ from .fake_gcs import FakeGcs, fake_gcs_server
 from .moto import MotoServer, moto_server
 from .postgres import postgres_binaries, postgres_server
 from .proxy import FaultyProxy
-from .seaweedfs import seaweedfs_server
+from .seaweedfs import seaweedfs_server, store_file
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +63,15 @@ def proxy() -> Iterator[Callable[[str], FaultyProxy]]:
     """Call it with the endpoint of a store to get a counting and faulty proxy before it."""
     with ExitStack() as stack:
         yield lambda upstream: stack.enter_context(in_background(FaultyProxy(upstream).running()))
+
+
+@pytest.fixture
+def watched(seaweedfs: SeaweedFSServer, proxy: Callable[[str], FaultyProxy]) -> FaultyProxy:
+    """A proxy before SeaweedFS."""
+    return proxy(seaweedfs.endpoint)
+
+
+@pytest.fixture
+def watched_store(tmp_path: Path, seaweedfs: SeaweedFSServer, watched: FaultyProxy) -> Path:
+    """The file that has an embedded platform make its buckets at SeaweedFS behind ``watched``."""
+    return store_file(tmp_path / "watched.toml", seaweedfs, watched.endpoint)

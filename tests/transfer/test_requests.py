@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +10,6 @@ import pytest
 
 import neuro_sdk
 from neuro_sdk import BucketHandle, Client, TransferConfig
-from neuro_sdk._platform.seaweedfs import SeaweedFSServer
 
 from ..servers.proxy import FaultyProxy
 from ..trees import make_tree, set_time
@@ -19,22 +18,9 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def watched(seaweedfs: SeaweedFSServer, proxy: Callable[[str], FaultyProxy]) -> FaultyProxy:
-    return proxy(seaweedfs.endpoint)
-
-
-@pytest.fixture
-async def opened(
-    tmp_path: Path, seaweedfs: SeaweedFSServer, watched: FaultyProxy
-) -> AsyncIterator[Client]:
-    store = tmp_path / "cluster.toml"
-    store.write_text(
-        f'provider = "seaweedfs"\nendpoint_url = "{watched.endpoint}"\n'
-        f'access_key_id = "{seaweedfs.access_key}"\n'
-        f'secret_access_key = "{seaweedfs.secret_key}"\n'
-    )
+async def opened(tmp_path: Path, watched_store: Path) -> AsyncIterator[Client]:
     limits = TransferConfig(part_size=5 * MIB)
-    async with neuro_sdk.local(tmp_path / "home", store=store, transfer=limits) as client:
+    async with neuro_sdk.local(tmp_path / "home", store=watched_store, transfer=limits) as client:
         yield client
 
 

@@ -25,7 +25,6 @@ from neuro_sdk import (
     TransferConfig,
     TransferError,
 )
-from neuro_sdk._platform.seaweedfs import SeaweedFSServer
 from neuro_sdk.protocols import Direct, Provider
 
 from ..doubles import Watching, buckets_behind
@@ -289,27 +288,15 @@ async def test_a_cancelled_call_waits_for_its_threads_and_begins_nothing_more(
 class TestARealStore:
     @pytest.fixture
     async def behind(
-        self, tmp_path: Path, seaweedfs: SeaweedFSServer, watched: FaultyProxy
+        self, tmp_path: Path, watched_store: Path, watched: FaultyProxy
     ) -> AsyncIterator[Client]:
-        store = tmp_path / "cluster.toml"
-        store.write_text(
-            f'provider = "seaweedfs"\nendpoint_url = "{watched.endpoint}"\n'
-            f'access_key_id = "{seaweedfs.access_key}"\n'
-            f'secret_access_key = "{seaweedfs.secret_key}"\n'
-        )
-        async with neuro_sdk.local(tmp_path / "other", store=store) as client:
+        async with neuro_sdk.local(tmp_path / "other", store=watched_store) as client:
             made = await client.buckets.create("box")
             await client.buckets.put_blob("box", "warm", b"")
             watched.forget()
             yield client
             watched.forget()
             await client.buckets.rm(made.id, force=True)
-
-    @pytest.fixture
-    def watched(
-        self, seaweedfs: SeaweedFSServer, proxy: Callable[[str], FaultyProxy]
-    ) -> FaultyProxy:
-        return proxy(seaweedfs.endpoint)
 
     async def test_one_request_each(
         self, behind: Client, watched: FaultyProxy, tmp_path: Path

@@ -9,6 +9,8 @@ from pathlib import Path
 from neuro_sdk._platform.seaweedfs import SeaweedFSServer
 from neuro_sdk.fsspec import BlobFileSystem
 
+from ...servers.seaweedfs import store_file
+
 
 @contextmanager
 def file_system(home: Path) -> Iterator[BlobFileSystem]:
@@ -24,8 +26,4 @@ def file_system(home: Path) -> Iterator[BlobFileSystem]:
 def keep_at(server: SeaweedFSServer, home: Path) -> None:
     """Let the platform in *home* make its buckets at *server*."""
     home.mkdir(exist_ok=True)
-    (home / "store.toml").write_text(
-        f'provider = "seaweedfs"\nendpoint_url = "{server.endpoint}"\n'
-        f'access_key_id = "{server.access_key}"\n'
-        f'secret_access_key = "{server.secret_key}"\n'
-    )
+    store_file(home / "store.toml", server)
