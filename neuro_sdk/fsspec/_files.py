@@ -213,12 +213,35 @@ class _Wrapped:
         raise NotImplementedError
 
 
+class _Out(io.RawIOBase):
+    """Where a packer writes; what it still holds when its file is dropped goes nowhere.
+
+    One that fails to write that keeps it, and says so when it is collected.
+    """
+
+    def __init__(self, file: BlobFile) -> None:
+        self._file = file
+        self.dropped = False
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def write(self, data: Any) -> int:
+        if self.dropped or self._file.closed:  # the collector may have come to it first
+            return memoryview(data).nbytes
+        return int(self._file.write(data))
+
+
 class PackedFile(_Wrapped, io.BufferedIOBase):
     """A file whose bytes are compressed on their way into a ``BlobFile``."""
 
     def __init__(self, file: BlobFile, compression: str) -> None:
         self._file = file
-        self._packer = compr[compression](file, mode="w")
+        self._out = _Out(file)
+        self._packer = compr[compression](self._out, mode="w")
 
     def writable(self) -> bool:
         return True
@@ -237,10 +260,10 @@ class PackedFile(_Wrapped, io.BufferedIOBase):
 
     def discard(self) -> None:
         """Close the file and publish nothing."""
+        self._out.dropped = True
         if not self._file.closed:
             self._file.discard()
-        with contextlib.suppress(ValueError):  # it still had something to write
-            self._packer.close()
+        self._packer.close()
         super(_Wrapped, self).close()
 
     def forget(self) -> None:
