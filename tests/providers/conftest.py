@@ -15,8 +15,16 @@ QUICK = TransferConfig(timeout=2, retries=2, part_size=5 << 20)
 
 
 @pytest.fixture
-async def client(tmp_path: Path, watched_store: Path) -> AsyncIterator[Client]:
-    async with neuro_sdk.local(tmp_path / "home", store=watched_store, transfer=QUICK) as client:
+def transfer() -> TransferConfig:
+    """The bounds of the client; a module may have its own."""
+    return QUICK
+
+
+@pytest.fixture
+async def client(
+    tmp_path: Path, watched_store: Path, transfer: TransferConfig
+) -> AsyncIterator[Client]:
+    async with neuro_sdk.local(tmp_path / "home", store=watched_store, transfer=transfer) as client:
         yield client
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-import neuro_sdk
 from neuro_sdk import (
     AuthorizationError,
     Bucket,
@@ -47,20 +46,16 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-async def client(tmp_path: Path, watched_store: Path) -> AsyncIterator[Client]:
-    async with neuro_sdk.local(tmp_path / "home", store=watched_store, transfer=LIMITS) as client:
-        yield client
+def transfer() -> TransferConfig:
+    return LIMITS
 
 
 @pytest.fixture
-async def box(client: Client, watched: FaultyProxy) -> AsyncIterator[BucketHandle]:
-    bucket = await client.buckets.create("box")
-    async with client.buckets.open("box") as handle:
-        await handle.put_blob("large", b"before")
-        watched.seen.clear()
-        yield handle
-    watched.faults = Faults()
-    await client.buckets.rm(bucket.id, force=True)
+async def box(box: BucketHandle, watched: FaultyProxy) -> BucketHandle:
+    """With the blob ``large``, whose credentials are there."""
+    await box.put_blob("large", b"before")
+    watched.seen.clear()
+    return box
 
 
 @pytest.fixture

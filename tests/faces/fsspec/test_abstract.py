@@ -13,7 +13,8 @@ from fsspec.tests import abstract
 from neuro_sdk._platform.seaweedfs import SeaweedFSServer
 from neuro_sdk.fsspec import BlobFileSystem
 
-from .opening import file_system, keep_at
+from ...platform.serving import write_store
+from .opening import file_system
 
 
 class Fixtures(abstract.AbstractFixtures):
@@ -47,7 +48,7 @@ class AtSeaweedFS(Fixtures):
     @classmethod
     def stored(cls, tmp_path_factory: pytest.TempPathFactory, seaweedfs: SeaweedFSServer) -> Path:
         home = tmp_path_factory.mktemp("home")
-        keep_at(seaweedfs, home)
+        write_store(home, seaweedfs, "seaweedfs")
         return home
 
 

@@ -12,8 +12,9 @@ from neuro_sdk import BlobChanged
 from neuro_sdk._platform.seaweedfs import SeaweedFSServer
 from neuro_sdk.fsspec import BlobFileSystem
 
+from ...platform.serving import write_store
 from ...servers.s3 import s3_client
-from .opening import file_system, keep_at
+from .opening import file_system
 
 MIB = 1 << 20
 
@@ -21,7 +22,7 @@ MIB = 1 << 20
 @pytest.fixture
 def fs(home: Path, seaweedfs: SeaweedFSServer) -> Iterator[BlobFileSystem]:
     """A file system whose buckets live at SeaweedFS."""
-    keep_at(seaweedfs, home)
+    write_store(home, seaweedfs, "seaweedfs")
     with file_system(home) as opened:
         yield opened
 
