@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
@@ -16,11 +15,10 @@ from ._bucket_plans import BucketPlans
 from ._core.glob import compile_glob
 from ._core.keys import check_key
 from ._core.models import BlobObject, Bucket, BucketCredentials, BucketEntry, BucketUsage
-from ._core.parts import SMALL
 from ._transfer.body import Body, gathered, normalised
 from ._transfer.disk import Disk
 from ._transfer.remove import is_directory, remove
-from .errors import BlobNotFound, IllegalArgumentError, InvalidKey, NeuroError
+from .errors import IllegalArgumentError, InvalidKey
 from .progress import AbstractDeleteProgress
 
 if TYPE_CHECKING:
@@ -149,7 +147,7 @@ class BucketHandle(BucketPlans):
         check_key(key, provider.rules, bucket=self._name)
         body = None
         if (offset, length, known) == (0, None, None):
-            body = await self._fetch_small(provider, key)
+            body = await provider.fetch_small(key)
         if body is not None:
             if body:
                 yield [body]
@@ -158,20 +156,6 @@ class BucketHandle(BucketPlans):
         async with aclosing(singly(fetched)) as pieces:
             async for piece in pieces:
                 yield piece
-
-    async def _fetch_small(self, provider: Provider, key: str) -> bytes | None:
-        """All of a small blob in one go of a thread; None if it is for ``Provider.fetch``."""
-        direct = provider.direct
-        if direct is None:
-            return None
-        work = self._disk.begin_with_store(self._name, direct.get, key, SMALL)
-        try:
-            # Who is cancelled need not wait: what is read for nobody does no harm.
-            return await asyncio.shield(work)
-        except BlobNotFound:
-            raise
-        except NeuroError:
-            return None
 
     @within_lifetime
     async def delete_blob(self, key: str) -> None:

@@ -92,12 +92,6 @@ class Direct(Protocol):
     def fetch(self, known: BlobObject) -> bytes:
         """All of the blob; BlobChanged if it is of another version."""
 
-    def get(self, key: str, most: int) -> bytes | None:
-        """All of a blob that nobody has looked at, or None if it may be more than *most* bytes.
-
-        BlobNotFound is the last word of the store.
-        """
-
     def read(self, known: BlobObject, offset: int, length: int) -> Reading | None:
         """What reads the part of the blob; None where the store is not read so.
 
@@ -152,6 +146,13 @@ class Provider(Protocol):
 
         An *offset* at or past the end gives nothing. *known* is the blob as a listing or
         ``head`` gave it: it saves the look, and a blob of another version raises BlobChanged.
+        """
+
+    async def fetch_small(self, key: str) -> bytes | None:
+        """All of a blob that nobody has looked at, with one request, where it is small.
+
+        BlobNotFound is the last word of the store. After None, for whatever reason, ``fetch``
+        does it.
         """
 
     def pages(

@@ -177,6 +177,9 @@ class LeasedProvider:
             else:
                 return
 
+    async def fetch_small(self, key: str) -> bytes | None:
+        return await (await self._current()).fetch_small(key)
+
     async def pages(
         self, prefix: str = "", *, recursive: bool = False, most: int | None = None
     ) -> AsyncGenerator[Sequence[BucketEntry], None]:

@@ -250,6 +250,10 @@ class LocalProvider:
                 _rmdir(os.path.join(self._root, folder))
         return failed
 
+    async def fetch_small(self, key: str) -> bytes | None:
+        del key
+        return None  # there is no request to save
+
     async def pages(
         self, prefix: str = "", *, recursive: bool = False, most: int | None = None
     ) -> AsyncGenerator[Sequence[BucketEntry], None]:

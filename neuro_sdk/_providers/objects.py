@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
-import time
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -42,7 +40,6 @@ BulkDelete = Callable[[Sequence[str]], Awaitable[Mapping[str, Exception]]]
 _SINGLE_DELETES = 16
 _LOOKS = 32
 _PAGE = 1000  # what a page holds at any store
-_SLOW_SECONDS = 60.0
 
 
 class ObjectProvider:
@@ -80,16 +77,12 @@ class ObjectProvider:
         self._folders = folders
         self._closing = closing
         self._name = bucket.name or bucket.id
-        self._direct = _Direct(engine, self._slow) if direct else None
-        self._direct_from = -math.inf
-
-    def _slow(self) -> None:
-        # A store that takes so long wants longer limits, and not each blob sent twice.
-        self._direct_from = time.monotonic() + _SLOW_SECONDS
+        self._direct = _Direct(engine) if direct else None
+        self._small = True  # what was fetched last
 
     @property
     def direct(self) -> Direct | None:
-        return self._direct if time.monotonic() >= self._direct_from else None
+        return self._direct if self._engine.is_quick else None
 
     async def head(self, key: str) -> BlobObject:
         if not key.endswith("/"):
@@ -167,15 +160,14 @@ class ObjectProvider:
     ) -> AsyncGenerator[bytes, None]:
         if known is None:
             known = await self.head(key)
-        if self._direct is not None:
-            self._direct.small = known.size <= SMALL
+        self._small = known.size <= SMALL
         end = known.size if length is None else min(known.size, offset + length)
         if offset >= end or key.endswith("/"):
             return
-        # A cut answer is resumed by the layer below: the tag keeps it to one version.
-        pinned = {} if known.etag is None else {"if_match": known.etag}
         part, size = self._transfer.part_size, end - offset
         if size > part:
+            # A cut answer is resumed by the layer below: the tag keeps it to one version.
+            pinned = {} if known.etag is None else {"if_match": known.etag}
             stream = self._engine.stream(
                 key,
                 key,
@@ -187,10 +179,21 @@ class ObjectProvider:
             )
             async for piece in stream:
                 yield piece
-        elif size == known.size:
-            yield await self._engine.read(key, key, **pinned)
         else:
-            yield await self._engine.read(key, key, offset=offset, size=size, **pinned)
+            yield await self._engine.read_known(known, offset, size)
+
+    async def fetch_small(self, key: str) -> bytes | None:
+        # What would be read of a large one is read for nothing, and more of them may follow.
+        if not self._small or self.direct is None or key.endswith("/"):
+            return None
+        try:
+            body = await self._engine.read_small(key, key, SMALL)
+        except BlobNotFound:
+            raise
+        except NeuroError:
+            return None
+        self._small = body is not None
+        return body
 
     async def pages(
         self, prefix: str = "", *, recursive: bool = False, most: int | None = None
@@ -263,33 +266,22 @@ class ObjectProvider:
 
 
 class _Direct:
-    """Calls for threads; ``small`` says that the blob fetched last was."""
+    """Calls for threads."""
 
-    def __init__(self, engine: Engine, slow: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._slow = slow
-        self.small = True
 
     def put(self, key: str, body: bytes) -> None:
         with self._timed():
             self._engine.write_now(key, body, key)
 
     def fetch(self, known: BlobObject) -> bytes:
-        pinned = {} if known.etag is None else {"if_match": known.etag}
         with self._timed():
-            body = self._engine.read_now(known.key, known.key, **pinned)
+            body = self._engine.read_now(known)
         if len(body) != known.size:
             raise BlobChanged(
                 "the blob was replaced while it was read", bucket=self._engine.bucket, key=known.key
             )
-        return body
-
-    def get(self, key: str, most: int) -> bytes | None:
-        if not self.small:  # what would be read of a large one is read for nothing
-            return None
-        with self._timed():
-            body = self._engine.read_small_now(key, key, most)
-        self.small = body is not None
         return body
 
     def read(self, known: BlobObject, offset: int, length: int) -> Reading | None:
@@ -301,7 +293,7 @@ class _Direct:
         try:
             yield
         except StorageTimeout:
-            self._slow()
+            self._engine.note_slow()
             raise
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import math
 import os
 import re
 import time
@@ -64,6 +65,7 @@ T = TypeVar("T")
 
 __all__ = [
     "ERRORS",
+    "SOON",
     "Engine",
     "Options",
     "Stat",
@@ -71,6 +73,10 @@ __all__ = [
     "schemes",
     "translate",
 ]
+
+
+SOON = 5.0
+"""Seconds after which one attempt is given up where more are to follow, with longer limits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +249,7 @@ class Engine:
     ) -> None:
         _mark_used()
         self.bucket = bucket
+        self._quick_from = -math.inf
         self._local = options.get("root") if scheme == "fs" else None
         self.limit: float | None = None
         try:
@@ -284,33 +291,33 @@ class Engine:
         return translate(cause, bucket=self.bucket, key=key, path=self._local)
 
     @cached_property
+    def _once(self) -> Any:
+        # One attempt: what is repeated may come from another version in its midst.
+        return self._plain.layer(TimeoutLayer(timeout=SOON, io_timeout=SOON))
+
+    @cached_property
     def _blocking(self) -> Any:
-        # One attempt, and the limit is what a cancelled caller waits for at the most.
-        return self._plain.layer(TimeoutLayer(timeout=_SOON, io_timeout=_SOON)).to_operator()
+        # The limit is what a cancelled caller waits for at the most.
+        return self._once.to_operator()
+
+    @property
+    def is_quick(self) -> bool:
+        """False while what has to end within seconds is not worth trying."""
+        return time.monotonic() >= self._quick_from
+
+    def note_slow(self) -> None:
+        """Some answer took too long: such a store wants longer limits, and nothing sent twice."""
+        self._quick_from = time.monotonic() + _SLOW_SECONDS
 
     def write_now(self, path: str, body: bytes, key: str) -> None:
         """As ``write``, blocking, once and for seconds at the most."""
         self._call_now(key, lambda: self._blocking.write(path, body))
 
-    def read_now(self, path: str, key: str, **options: Any) -> bytes:
-        """As ``read``, blocking, once and for seconds at the most."""
-        data: bytes = self._call_now(key, lambda: self._blocking.read(path, **options))
+    def read_now(self, known: BlobObject) -> bytes:
+        """All of a blob, blocking, once and for seconds at the most."""
+        path = known.key
+        data: bytes = self._call_now(path, lambda: self._blocking.read(path, **_pinned(known)))
         return data
-
-    def read_small_now(self, path: str, key: str, most: int) -> bytes | None:
-        """All of *path* with one request, blocking; None if it is more than *most* bytes."""
-
-        def read() -> bytes | None:
-            with self._blocking.open(path, "rb") as file:
-                pieces, size = [], 0
-                while piece := file.read(most + 1 - size):
-                    pieces.append(piece)
-                    size += len(piece)
-                    if size > most:
-                        return None
-                return b"".join(pieces)
-
-        return self._call_now(key, read)
 
     def reading(self, known: BlobObject, offset: int, length: int) -> Reading | None:
         """As ``Direct.read``."""
@@ -359,6 +366,33 @@ class Engine:
                 yield piece
         finally:
             del reader
+
+    async def read_small(self, path: str, key: str, most: int) -> bytes | None:
+        """All of *path* with one request; None if it is more than *most* bytes.
+
+        One attempt, which may fail for any reason.
+        """
+
+        async def read() -> bytes | None:
+            reader: Any = await self._once.open(path, "rb")
+            pieces, size = [], 0
+            while piece := await reader.read(most + 1 - size):
+                pieces.append(piece)
+                size += len(piece)
+                if size > most:
+                    return None
+            return b"".join(pieces)
+
+        try:
+            return await self._call(key, read)
+        except StorageTimeout:
+            self.note_slow()
+            raise
+
+    async def read_known(self, known: BlobObject, offset: int, length: int) -> bytes:
+        """That part of a blob at once; BlobChanged if it is of another version."""
+        part = {} if length == known.size else {"offset": offset, "size": length}
+        return await self.read(known.key, known.key, **part, **_pinned(known))
 
     async def read(self, path: str, key: str, **options: Any) -> bytes:
         """The bytes of *path* at once."""
@@ -433,8 +467,12 @@ class Engine:
         return PresignedRequest(url=signed.url, method=signed.method, headers=dict(signed.headers))
 
 
+def _pinned(known: BlobObject) -> dict[str, Any]:
+    return {} if known.etag is None else {"if_match": known.etag}
+
+
 _PIECE = 4 << 20
-_SOON = 5.0
+_SLOW_SECONDS = 60.0
 _STALLS = 5
 _BATCH = 1000  # what S3 has in a page, so that it never asks for one more
 

@@ -10,25 +10,20 @@ import contextlib
 import http.client
 import re
 import socket
-import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from functools import cache
 from urllib.parse import urlsplit
 
-from yarl import URL
-
-from .._proxies import find_proxy
 from ..errors import StorageError, StorageTimeout, StorageUnavailable
-from .opendal import check_process
+from .opendal import SOON, check_process
+from .pool import tls
 
 __all__ = ["Ranges"]
 
-Sign = Callable[[str, Mapping[str, str]], tuple[str, Mapping[str, str]]]
-"""The URL of a key, escaped, and all headers of a GET for it."""
+Sign = Callable[[str, str, Mapping[str, str]], tuple[str, Mapping[str, str]]]
+"""For a method, key and headers the path, escaped, and all headers of the request."""
 
-_SOON = 5.0  # seconds without a byte
 _IDLE = 5.0  # seconds after which a store may have closed a connection
 _PIECE = 1 << 20
 _SPAN = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
@@ -47,8 +42,6 @@ class Ranges:
         self.limit = limit
         self._host, self._port = parts.hostname or "", parts.port
         self._secure = parts.scheme == "https"
-        # Whoever has to go through a proxy is left to OpenDAL, which knows how.
-        self.usable = find_proxy(URL(base).origin()) is None
         self._idle: deque[tuple[http.client.HTTPConnection, float]] = deque()
         self._closed = False
 
@@ -67,10 +60,8 @@ class Ranges:
             while True:  # those below have rested for longer
                 self._idle.pop()[0].close()
         if self._secure:
-            return http.client.HTTPSConnection(
-                self._host, self._port, timeout=_SOON, context=_context()
-            )
-        return http.client.HTTPConnection(self._host, self._port, timeout=_SOON)
+            return http.client.HTTPSConnection(self._host, self._port, timeout=SOON, context=tls())
+        return http.client.HTTPConnection(self._host, self._port, timeout=SOON)
 
     def keep(self, connection: http.client.HTTPConnection) -> None:
         """For whoever asks next."""
@@ -130,7 +121,8 @@ class _Reading:
     def _read(
         self, connection: http.client.HTTPConnection, into: memoryview, deadline: float
     ) -> None:
-        url, headers = self._ranges.sign(
+        target, headers = self._ranges.sign(
+            "GET",
             self._key,
             {"Range": f"bytes={self._span[0]}-{self._span[1]}", "If-Match": self._etag},
         )
@@ -138,7 +130,6 @@ class _Reading:
             connection.connect()
         self._socket = connection.sock
         self._check_cut()
-        target = urlsplit(url)._replace(scheme="", netloc="").geturl()
         connection.request("GET", target, headers=headers)
         answer = connection.getresponse()
         try:
@@ -174,8 +165,3 @@ class _Reading:
             with contextlib.suppress(OSError):
                 # Of the socket below that of TLS, which the thread is still using.
                 socket.socket.shutdown(connected, socket.SHUT_RDWR)
-
-
-@cache
-def _context() -> ssl.SSLContext:
-    return ssl.create_default_context()

@@ -71,6 +71,13 @@ class RootedProvider:
             async for piece in pieces:
                 yield piece
 
+    async def fetch_small(self, key: str) -> bytes | None:
+        try:
+            return await self._inner.fetch_small(self._root + key)
+        except NeuroError as error:
+            error.key = key
+            raise
+
     async def pages(
         self, prefix: str = "", *, recursive: bool = False, most: int | None = None
     ) -> AsyncGenerator[Sequence[BucketEntry], None]:

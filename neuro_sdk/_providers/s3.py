@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 from xml.etree import ElementTree
+
+import google_crc32c
 
 from .._core.config import TransferConfig
 from .._core.sigv4 import Keys, signed
@@ -23,7 +26,10 @@ from ..errors import (
 )
 from .rest import BUSY, Answer, Rest, Verdict, by_status
 
-__all__ = ["S3Access", "S3Requests", "parse", "tag", "texts"]
+__all__ = ["CHECKSUM", "S3Access", "S3Requests", "crc32c", "parse", "tag", "texts"]
+
+CHECKSUM = "x-amz-checksum-crc32c"
+"""The header with the checksum of a body, which stores verify before they take it."""
 
 _CODES: Mapping[str, type[NeuroError]] = {
     "AccessDenied": AuthorizationError,
@@ -76,6 +82,7 @@ class S3Requests:
         self._access = access
         self._name = name
         self.base = access.base
+        self._path_at = len(self.base) - len(urlsplit(self.base).path)
         self._rest = Rest(name=name, transfer=transfer, error=self._refusal, judge=_judge)
 
     async def send(
@@ -108,10 +115,12 @@ class S3Requests:
     def _url(self, key: str | None) -> str:
         return f"{self.base}/{quote(key, safe=_SAFE) if key else ''}"
 
-    def get(self, key: str, headers: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
-        """The URL of a blob, and *headers* with those that sign a GET of it."""
+    def sign(
+        self, method: str, key: str, headers: Mapping[str, str]
+    ) -> tuple[str, Mapping[str, str]]:
+        """The path of a blob, and *headers* with those that sign a request to it."""
         url = self._url(key)
-        return url, self._signed("GET", url, headers)
+        return url[self._path_at :], self._signed(method, url, headers)
 
     def _signed(self, method: str, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
         # The checksum of the body is signed as a header instead of the body.
@@ -146,6 +155,14 @@ def _judge(answer: Answer) -> Verdict:
         return Verdict.AGAIN
     # A success that took long may turn out to be none in its body only.
     return Verdict.REFUSED if code and answer.status < 300 else by_status(answer)
+
+
+def crc32c(body: Sequence[bytes]) -> str:
+    """The checksum of a body in pieces, as the header wants it."""
+    value = 0
+    for chunk in body:
+        value = google_crc32c.extend(value, chunk)
+    return base64.b64encode(value.to_bytes(4, "big")).decode()
 
 
 def parse(answer: bytes) -> ElementTree.Element:

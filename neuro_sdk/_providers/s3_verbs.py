@@ -8,15 +8,12 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 from xml.etree import ElementTree
 
-import google_crc32c
-
 from .._core.parts import PartLimits
-from .s3 import S3Requests, parse, tag, texts
+from .s3 import CHECKSUM, S3Requests, crc32c, parse, tag, texts
 
 __all__ = ["S3Multipart", "delete_many"]
 
 _LIMITS = PartLimits(least=5 << 20, most=5 << 30, count=10_000)
-_CHECKSUM = "x-amz-checksum-crc32c"
 
 
 class S3Multipart:
@@ -40,13 +37,13 @@ class S3Multipart:
         return upload
 
     async def put_part(self, key: str, upload: str, number: int, body: Sequence[bytes]) -> str:
-        checksum = _checksum(body)
+        checksum = crc32c(body)
         answer = await self._requests.send(
             "PUT",
             key,
             f"partNumber={number}&uploadId={quote(upload, safe='')}",
             body,
-            headers={_CHECKSUM: checksum},
+            headers={CHECKSUM: checksum},
         )
         etag = answer.headers.get("ETag")
         if not etag:
@@ -54,7 +51,7 @@ class S3Multipart:
         return f"{etag} {checksum}"
 
     def holds(self, tag: str, body: Sequence[bytes]) -> bool:
-        return tag.partition(" ")[2] == _checksum(body)
+        return tag.partition(" ")[2] == crc32c(body)
 
     async def present(self, key: str, upload: str, tags: Mapping[int, str]) -> Mapping[int, str]:
         there: dict[int, str] = {}
@@ -118,13 +115,6 @@ async def delete_many(requests: S3Requests, keys: Sequence[str]) -> Mapping[str,
 def _document(root: ElementTree.Element) -> bytes:
     document: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
     return document
-
-
-def _checksum(body: Sequence[bytes]) -> str:
-    value = 0
-    for chunk in body:
-        value = google_crc32c.extend(value, chunk)
-    return base64.b64encode(value.to_bytes(4, "big")).decode()
 
 
 def _etag(both: str) -> str:

@@ -18,7 +18,7 @@ from .gcs import GCS_RULES, GcsEngine, gcs_access
 from .local import LocalProvider
 from .objects import ObjectProvider
 from .s3 import S3Access, S3Requests
-from .s3_listing import S3Engine
+from .s3_engine import S3Engine
 from .s3_verbs import S3Multipart, delete_many
 
 __all__ = ["PROVIDERS", "open_provider", "opener"]

@@ -64,9 +64,6 @@ class Hands:
         finally:
             self.at_once -= 1
 
-    def get(self, key: str, most: int) -> bytes | None:
-        raise NotImplementedError
-
     def read(self, known: BlobObject, offset: int, length: int) -> None:
         return None
 

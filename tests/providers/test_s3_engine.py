@@ -17,7 +17,7 @@ from neuro_sdk import TransferConfig
 from neuro_sdk._core.sigv4 import Keys
 from neuro_sdk._providers.opendal import Stat
 from neuro_sdk._providers.s3 import S3Access, S3Requests, parse
-from neuro_sdk._providers.s3_listing import S3Engine, read, scanned
+from neuro_sdk._providers.s3_engine import S3Engine, read, scanned
 from neuro_sdk.errors import StorageError
 
 _TEXT = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), min_size=1)
