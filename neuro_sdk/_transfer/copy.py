@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
 
-from .._aio import Job, each, run_bounded
+from .._aio import Job, run_bounded
 from .._core.config import TransferConfig
 from .._core.keys import check_key, common_text, key_error, key_problem, overlap, tree_prefix
 from .._core.models import BlobObject, BucketEntry
@@ -313,7 +313,7 @@ class Copy:
     ) -> AsyncGenerator[Job, None]:
         doing.tree.enter("")
         copying = _Copying(self.source, self.target, Bounds(self.config))
-        async with aclosing(each(steps)) as decided:
+        async with aclosing(doing.each(steps)) as decided:
             async for step in decided:
                 path = step.path
                 if step.left_out:

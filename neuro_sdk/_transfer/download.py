@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
 
 from yarl import URL
 
-from .._aio import Errand, Job, each, in_order, run_bounded, sized
+from .._aio import Errand, Job, in_order, run_bounded, sized
 from .._core.config import TransferConfig
-from .._core.keys import check_key, key_error, tree_prefix
+from .._core.keys import KeyRules, check_key, is_plain, key_error, tree_prefix
 from .._core.landing import Collisions, landing_path
 from .._core.models import BlobObject, BucketEntry
 from .._core.plan import Action, Side, plan_download
@@ -297,16 +297,17 @@ class Download:
     async def _steps(
         self, page: Sequence[BucketEntry], wanted: Wanted, collisions: Collisions
     ) -> Sequence[Step[BlobObject]]:
-        problems = [self._problem(entry.key) for entry in page]
-        known = await self._known(page, problems)
+        rules, above = self.provider.rules, len(self.prefix)
+        paths = [entry.key[above:] for entry in page]
+        problems = [self._problem(entry.key, rules) for entry in page]
+        known = await self._known(paths, problems)
         steps = []
-        for entry, problem in zip(page, problems, strict=True):
+        for entry, path, problem, there in zip(page, paths, problems, known, strict=True):
             assert isinstance(entry, BlobObject)
-            path = self._path(entry)
             if path == "":
                 continue
             if self.filter is None or await wanted.wants(path):
-                step = self._step(entry, path, problem, collisions, known.get(path))
+                step = self._step(entry, path, problem, collisions, there)
             else:
                 step = Step(path, entry, Action.SKIP, entry.size, LEFT_OUT, left_out=True)
             steps.append(step)
@@ -333,23 +334,21 @@ class Download:
         return Step(path, entry, action, entry.size, reason)
 
     async def _known(
-        self, page: Sequence[BucketEntry], problems: Sequence[InvalidKey | None]
-    ) -> Mapping[str, Side | None]:
-        """What is at the destinations of a page, by path, where that is asked for."""
+        self, paths: Sequence[str], problems: Sequence[InvalidKey | None]
+    ) -> Sequence[Side | None]:
+        """What is at the destination of each path, where that is asked for and can be."""
         if self._choose is None:
-            return {}
-        pairs = zip(page, problems, strict=True)
-        paths = [self._path(entry) for entry, problem in pairs if problem is None]
-        targets = [f"{self._base}/{path}" for path in paths]
-        sides = await self.disk.run(self._base, stat_many, targets)
-        return dict(zip(paths, sides, strict=True))
+            return [None] * len(paths)
+        pairs = zip(paths, problems, strict=True)
+        targets = [f"{self._base}/{path}" for path, problem in pairs if problem is None]
+        sides = iter(await self.disk.run(self._base, stat_many, targets))
+        return [next(sides) if problem is None else None for problem in problems]
 
-    def _path(self, entry: BucketEntry) -> str:
-        return entry.key[len(self.prefix) :]
-
-    def _problem(self, key: str) -> InvalidKey | None:
+    def _problem(self, key: str, rules: KeyRules) -> InvalidKey | None:
         """Why *key* cannot be fetched or would not land below the destination."""
-        refused = key_error(key, self.provider.rules, bucket=self.name)
+        if len(key) <= rules.plain and is_plain(key) and not _WINDOWS:
+            return None  # so do most keys pass both of what follows
+        refused = key_error(key, rules, bucket=self.name)
         if refused is not None:
             return refused
         try:
@@ -388,21 +387,25 @@ class Download:
             first = await anext(steps, None)
             await self.disk.run(self.root, _made_destination, str(self.root))
             doing.tree.enter("")
-            async with aclosing(each(_chain(first or (), steps))) as decided:
-                async for step in decided:
-                    job = None
-                    if not (step.left_out or self._is_skipped(step, doing)):
+            async with aclosing(_chain(first or (), steps)) as pages:
+                async for page in pages:
+                    for step in page:
+                        if step.left_out or self._is_skipped(step, doing):
+                            continue
                         job = await self._job(step, doing, fetch, bounds)
-                    if job is not None:
-                        yield job
+                        if job is not None:
+                            yield job
 
     def _is_skipped(self, step: Step[BlobObject], doing: Doing) -> bool:
         """True if nothing is done with *step*, which lies in the folder that was made last."""
-        above = _above(step.path)
-        if step.action is not Action.SKIP or self._made[-1:] != [(above, None)]:
+        if step.action is not Action.SKIP:
             return False
-        doing.tree.enter(above)
-        doing.tree.skip(step.path, step.size)
+        above = _above(step.path)
+        if self._made[-1:] != [(above, None)]:
+            return False
+        if doing.tree.is_heard:
+            doing.tree.enter(above)
+            doing.tree.skip(step.path, step.size)
         return True
 
     async def _job(
@@ -412,7 +415,7 @@ class Download:
         above = _above(path)
         try:
             if step.error is not None:
-                if above and self._problem(self.prefix + above) is None:
+                if above and self._problem(self.prefix + above, self.provider.rules) is None:
                     doing.tree.enter(above)
                 raise step.error
             folder = await self._make(above, doing)

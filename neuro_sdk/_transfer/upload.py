@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from .._aio import Errand, Job, dropped, each, run_bounded
+from .._aio import Errand, Job, dropped, run_bounded
 from .._core.config import TransferConfig
 from .._core.keys import check_key, common_text, key_error, tree_prefix
 from .._core.models import BucketEntry
@@ -284,7 +284,7 @@ class Upload:
         self, steps: Steps[Found], doing: Doing, exact: bool
     ) -> AsyncGenerator[Job | Errand, None]:
         bounds = Bounds(self.config)
-        async with aclosing(each(steps)) as decided:
+        async with aclosing(doing.each(steps)) as decided:
             async for step in decided:
                 path, found = step.path, step.source
                 if step.left_out:

@@ -6,8 +6,10 @@ import asyncio
 import gc
 import os
 import random
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +18,9 @@ from neuro_sdk import BlobNotFound, BucketHandle, StorageError, StorageUnavailab
 from neuro_sdk._core.parts import SMALL
 from neuro_sdk._providers import s3_engine
 from neuro_sdk._providers.pool import ConnectionPool, Response
+from neuro_sdk._providers.ranges import Ranges
 from tests.servers.proxy import Faults, FaultyProxy, Seen
+from tests.servers.tls import tls_contexts
 
 BODY = os.urandom(5000)
 
@@ -186,12 +190,13 @@ class Server:
 
 @asynccontextmanager
 async def served(
-    *answers: bytes | None, size: int = 4
+    *answers: bytes | None, size: int = 4, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[tuple[ConnectionPool, Server]]:
     server = Server(answers)
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
     port = listening.sockets[0].getsockname()[1]
-    pool = ConnectionPool(f"http://127.0.0.1:{port}/bucket", size)
+    scheme = "http" if tls is None else "https"
+    pool = ConnectionPool(f"{scheme}://127.0.0.1:{port}/bucket", size)
     try:
         yield pool, server
     finally:
@@ -306,6 +311,42 @@ class TestAnswers:
             with pytest.raises(ValueError, match="header"):
                 await pool.request("GET", "/", {"A": value}, most=1, seconds=1)
             assert server.asked == []
+
+
+class TestSecure:
+    async def test_connections_to_who_proves_to_be_the_store(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        at_server, at_client = tls_contexts(tmp_path)
+        long = b"x" * 600_000
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 600000\r\n\r\n" + long
+        async with served(OK, OK, answer, tls=at_server) as (pool, server):
+            with pytest.raises(ssl.SSLCertVerificationError):
+                await get(pool)
+            assert server.asked == []
+            monkeypatch.setattr("neuro_sdk._providers.pool.tls", lambda: at_client)
+            told = await asyncio.gather(get(pool), get(pool))
+            assert {heard.body for heard in told} == {b"body"}
+            assert (await get(pool, most=600_000)).body == long
+            assert server.most == 2
+
+    async def test_ranges_of_who_proves_to_be_the_store(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        at_server, at_client = tls_contexts(tmp_path)
+        answer = b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-5/10\r\nContent-Length: 4\r\n\r\n"
+        async with served(answer + b"cdef", tls=at_server) as (pool, server):
+            base = f"https://{pool._host}"
+            ranges = Ranges(base, lambda _, key, told: (f"/{key}", told), name="box", limit=5)
+            memory = bytearray(4)
+            run = ranges.begin("key", '"tag"', 10, 2, 4).run
+            with pytest.raises(StorageUnavailable, match="SSLCertVerificationError"):
+                await asyncio.to_thread(run, memoryview(memory))
+            assert server.asked == []
+            monkeypatch.setattr("neuro_sdk._providers.ranges.tls", lambda: at_client)
+            await asyncio.to_thread(run, memoryview(memory))
+            assert memory == b"cdef"
+            ranges.close()
 
 
 class TestEnds:
