@@ -21,6 +21,7 @@ __all__ = ["ConnectionPool", "Response", "tls"]
 _IDLE = 5.0  # seconds after which a store may have closed a connection
 _BUFFER = 256 << 10
 _PORTS = {"http": 80, "https": 443}
+_WITHOUT_BODY = frozenset({"DELETE", "GET", "HEAD"})
 _ROUNDS = 10  # of the loop, in which it sees that connections were ended
 
 
@@ -80,15 +81,15 @@ class ConnectionPool:
             connection = self._kept()
             if connection is not None:
                 try:
-                    return await self._ask(connection, data, most)
+                    return await self._ask(connection, method, data, most)
                 except _Stale:  # the store had closed it
                     pass
-            return await self._ask(await self._connect(), data, most)
+            return await self._ask(await self._connect(), method, data, most)
 
     def _head(self, method: str, target: str, headers: Mapping[str, str], length: int) -> bytes:
         lines = [f"{method} {target} HTTP/1.1", f"Host: {self._host}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
-        if length or method != "GET":
+        if length or method not in _WITHOUT_BODY:
             lines.append(f"Content-Length: {length}")
         if not all(line.isascii() and line.isprintable() for line in lines):
             raise ValueError("a header cannot be sent so")
@@ -125,9 +126,9 @@ class ConnectionPool:
             raise
         return connection
 
-    async def _ask(self, connection: _Connection, data: bytes, most: int) -> Response:
+    async def _ask(self, connection: _Connection, method: str, data: bytes, most: int) -> Response:
         try:
-            response = await connection.ask(data, most)
+            response = await connection.ask(method, data, most)
         finally:
             if connection.usable and connection.rests and not self._closed:
                 assert self._loop is not None
@@ -169,11 +170,12 @@ class _Connection(asyncio.BufferedProtocol):
         """True if all that was asked has been answered."""
         return self._answer is None
 
-    def ask(self, data: bytes, most: int) -> asyncio.Future[Response]:
+    def ask(self, method: str, data: bytes, most: int) -> asyncio.Future[Response]:
         """Send a request; its answer has a body of *most* bytes or none."""
         assert self._transport is not None
         self._answer = asyncio.get_running_loop().create_future()
         self._parser = HttpResponseParser(self)
+        self._is_head = method == "HEAD"
         self._most = most
         self._headers: dict[bytes, bytes] = {}
         self._pieces: list[bytes] = []
@@ -234,6 +236,9 @@ class _Connection(asyncio.BufferedProtocol):
 
     def on_headers_complete(self) -> None:
         self.usable = self._parser.should_keep_alive()
+        if self._is_head and self._parser.get_status_code() >= 200:
+            self._end(b"")  # the length is that of a body which does not follow
+            return
         self._count(int(self._headers.get(b"content-length", 0)))
 
     def on_body(self, body: bytes) -> None:

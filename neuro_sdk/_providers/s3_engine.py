@@ -10,6 +10,7 @@ import re
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from operator import itemgetter
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -55,6 +56,18 @@ class S3Engine(Engine):
         self._straight = find_proxy(URL(requests.base).origin()) is None
         self._ranges = Ranges(requests.base, requests.sign, name=bucket, limit=self.limit)
         self._pool = ConnectionPool(requests.base, transfer.concurrency)
+
+    async def stat(self, path: str, key: str) -> Stat:
+        response = await self._ask("HEAD", path, {})
+        if response is not None and response.status == 404:
+            raise BlobNotFound("no such blob", bucket=self.bucket, key=key)
+        found = None if response is None or response.status != 200 else _looked_at(path, response)
+        return found or await super().stat(path, key)
+
+    async def delete(self, path: str, key: str) -> None:
+        response = await self._ask("DELETE", path, {})
+        if response is None or response.status not in (200, 204):
+            await super().delete(path, key)
 
     async def write(self, path: str, body: bytes, key: str, **options: Any) -> None:
         if not options and len(body) <= SMALL:
@@ -190,6 +203,18 @@ def scanned(answer: bytes) -> Sequence[Sequence[str]] | None:
 def _stat(key: str, size: str, time: str, etag: str) -> Stat:
     tag = etag.replace("&#34;", '"').replace("&quot;", '"')
     return Stat(_plain(key), int(size or 0), _time(time), quoted(_plain(tag)))
+
+
+def _looked_at(path: str, response: Response) -> Stat | None:
+    """What a HEAD tells, if that is all."""
+    told = [response.headers.get(name) for name in (b"content-length", b"last-modified", b"etag")]
+    if None in told:
+        return None
+    size, time, etag = (value.decode("latin-1") for value in told if value is not None)
+    try:
+        return Stat(path, int(size), parsedate_to_datetime(time), quoted(etag))
+    except ValueError:
+        return None
 
 
 def read(root: ElementTree.Element) -> list[Stat]:

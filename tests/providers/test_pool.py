@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from neuro_sdk import BlobNotFound, BucketHandle, StorageError, StorageUnavailable
+from neuro_sdk import BlobNotFound, BlobObject, BucketHandle, StorageError, StorageUnavailable
 from neuro_sdk._core.parts import SMALL
 from neuro_sdk._providers import s3_engine
 from neuro_sdk._providers.pool import ConnectionPool, Response
@@ -56,6 +56,26 @@ class TestBlobs:
             assert await fetched(box, f"{n}") == BODY
         assert len({seen.connection for seen in watched.seen}) == 1
 
+    async def test_are_looked_at_and_removed_so_too(
+        self, box: BucketHandle, watched: FaultyProxy
+    ) -> None:
+        await box.put_blob("a/b c", BODY)
+        (listed,) = [blob async for blob in box.list_blobs("a/")]
+        watched.seen.clear()
+        looked_at = await box.head_blob("a/b c")
+        assert isinstance(listed, BlobObject)
+        assert (looked_at.size, looked_at.etag) == (listed.size, listed.etag)
+        assert listed.modified_at is not None
+        assert looked_at.modified_at == listed.modified_at.replace(microsecond=0)
+        with pytest.raises(BlobNotFound):
+            await box.head_blob("a/b")
+        for _ in range(2):
+            await box.delete_blob("a/b c")
+        with pytest.raises(BlobNotFound):
+            await box.head_blob("a/b c")
+        assert watched.counts() == {"HEAD": 3, "DELETE": 2}
+        assert len({seen.connection for seen in watched.seen}) == 1
+
     @pytest.mark.parametrize("size", [SMALL - 1, SMALL, SMALL + 1])
     async def test_of_any_size_are_whole(
         self, box: BucketHandle, watched: FaultyProxy, size: int
@@ -85,12 +105,22 @@ class TestBlobs:
         await box.put_blob("key", b"before")
         watched.faults = faults
         await box.put_blob("key", BODY)
-        watched.faults = Faults()
-        known = await box.head_blob("key")
-        for given in (None, known):
+
+        def again() -> None:
             watched.faults = Faults(**{**vars(faults), "times": 1})
+
+        again()
+        known = await box.head_blob("key")
+        assert known.size == len(BODY)
+        for given in (None, known):
+            again()
             pieces = [piece async for piece in box.fetch_blob("key", known=given)]
             assert b"".join(pieces) == BODY
+        again()
+        await box.delete_blob("key")
+        watched.faults = Faults()
+        with pytest.raises(BlobNotFound):
+            await box.head_blob("key")
 
     async def test_that_cannot_be_had_fail_with_the_word_of_the_store(
         self, box: BucketHandle, watched: FaultyProxy
@@ -229,6 +259,7 @@ class TestAnswers:
         [
             (b"HTTP/1.1 204 No Content\r\n\r\n", (204, b"")),
             (b"HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\nno", (404, b"no")),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", (200, b"")),
             (CHUNKED + b"2\r\nbo\r\n2\r\ndy\r\n0\r\n\r\n", (200, b"body")),
         ],
     )
@@ -237,6 +268,13 @@ class TestAnswers:
             for _ in range(2):
                 heard = await get(pool)
                 assert (heard.status, heard.body) == told
+            assert server.connections == 1
+
+    async def test_to_a_look_have_no_body(self) -> None:
+        async with served(b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n") as (pool, server):
+            for _ in range(2):
+                heard = await pool.request("HEAD", "/", {}, most=100, seconds=5)
+                assert heard == (200, {b"content-length": b"400"}, b"")
             assert server.connections == 1
 
     @pytest.mark.parametrize(
