@@ -7,15 +7,20 @@ each that did not exit with 0 in silence, and how many there were. Both cores ar
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
 import time
 from pathlib import Path
 
+import sqlalchemy.dialects.sqlite.aiosqlite  # noqa: F401
+
 # What a client imports when it is opened; the children would each do it again.
 import neuro_sdk._platform.service
-import neuro_sdk._platform.sqlite  # noqa: F401
+import neuro_sdk._platform.sqlite
+import neuro_sdk._providers.services
+import neuro_sdk._settings  # noqa: F401
 from tests.transfer.scripts.short import main
 
 _SECONDS = 20
@@ -70,6 +75,7 @@ def run() -> tuple[Path, str] | None:
     folder, how, count, width = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     spinners = [spin() for _ in range(os.cpu_count() or 1)]
     nursery = Nursery(folder)
+    gc.freeze()  # at its end a child looks for garbage in what it has made, not in what we have
     for number in range(count):
         place = folder / str(number)
         place.mkdir()
