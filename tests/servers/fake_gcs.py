@@ -60,8 +60,8 @@ def fake_gcs_server(folder: Path) -> Iterator[FakeGcs]:
 
 @cache
 def private_key() -> rsa.RSAPrivateKey:
-    """One key for all tests; making it takes a while."""
-    return rsa.generate_private_key(65537, 2048)
+    """One key for all tests, and short: making it and each look at it take a while."""
+    return rsa.generate_private_key(65537, 1024)
 
 
 def service_account_key(token_uri: str) -> str:
