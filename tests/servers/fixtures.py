@@ -11,6 +11,7 @@ import pytest
 from neuro_sdk._platform.seaweedfs import SeaweedFSServer
 from neuro_sdk.cli.azurite import AzuriteServer
 
+from ..platform.certificates import make_certificate
 from .azurite import azurite_server
 from .background import in_background
 from .fake_gcs import FakeGcs, fake_gcs_server
@@ -18,6 +19,19 @@ from .moto import MotoServer, moto_server
 from .postgres import postgres_binaries, postgres_server
 from .proxy import FaultyProxy
 from .seaweedfs import seaweedfs_server, store_file
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Botocore reads whom it trusts anew for each client; here one authority, not 140.
+
+    The servers of the tests that it asks do without TLS.
+    """
+    folder = tmp_path_factory.mktemp("authority")
+    make_certificate(folder / "authority.pem", folder / "key.pem")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("aiobotocore.httpsession.get_cert_path", lambda _: folder / "authority.pem")
+        yield
 
 
 @pytest.fixture(scope="session")
