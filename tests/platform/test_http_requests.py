@@ -24,8 +24,8 @@ from neuro_sdk._platform.http.app import ACCESS_LOG, Served
 from neuro_sdk._platform.http.serving import Listening, serving
 from neuro_sdk._platform.seaweedfs import SeaweedFSServer
 
+from ..servers.certificates import make_certificate
 from .asking import ask, asking
-from .certificates import make_certificate
 from .opening import CONFIG, SCOPE, open_platform
 from .serving import OPEN, Team, served_team
 

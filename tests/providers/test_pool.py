@@ -19,8 +19,8 @@ from neuro_sdk._core.parts import SMALL
 from neuro_sdk._providers import s3_engine
 from neuro_sdk._providers.pool import ConnectionPool, Response
 from neuro_sdk._providers.ranges import Ranges
+from tests.servers.certificates import make_certificate
 from tests.servers.proxy import Faults, FaultyProxy, Seen
-from tests.servers.tls import tls_contexts
 
 BODY = os.urandom(5000)
 
@@ -351,11 +351,19 @@ class TestAnswers:
             assert server.asked == []
 
 
+def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """What a server shows, and what a client wants that trusts it alone."""
+    make_certificate(folder / "certificate.pem", folder / "key.pem")
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(folder / "certificate.pem", folder / "key.pem")
+    return server, ssl.create_default_context(cafile=folder / "certificate.pem")
+
+
 class TestSecure:
     async def test_connections_to_who_proves_to_be_the_store(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        at_server, at_client = tls_contexts(tmp_path)
+        at_server, at_client = contexts(tmp_path)
         long = b"x" * 600_000
         answer = b"HTTP/1.1 200 OK\r\nContent-Length: 600000\r\n\r\n" + long
         async with served(OK, OK, answer, tls=at_server) as (pool, server):
@@ -371,7 +379,7 @@ class TestSecure:
     async def test_ranges_of_who_proves_to_be_the_store(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        at_server, at_client = tls_contexts(tmp_path)
+        at_server, at_client = contexts(tmp_path)
         answer = b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-5/10\r\nContent-Length: 4\r\n\r\n"
         async with served(answer + b"cdef", tls=at_server) as (pool, server):
             base = f"https://{pool._host}"

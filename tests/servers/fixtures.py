@@ -11,9 +11,9 @@ import pytest
 from neuro_sdk._platform.seaweedfs import SeaweedFSServer
 from neuro_sdk.cli.azurite import AzuriteServer
 
-from ..platform.certificates import make_certificate
 from .azurite import azurite_server
 from .background import in_background
+from .certificates import make_certificate
 from .fake_gcs import FakeGcs, fake_gcs_server
 from .moto import MotoServer, moto_server
 from .postgres import postgres_binaries, postgres_server
