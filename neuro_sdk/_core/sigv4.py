@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-__all__ = ["Keys", "signed"]
+__all__ = ["Keys", "host_of", "signed"]
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
 _UNSIGNED = "UNSIGNED-PAYLOAD"
@@ -43,16 +43,12 @@ def signed(
     *url* is escaped as it is sent, each parameter of its query with a ``=``. *now* is in UTC.
     """
     parts = urlsplit(url)
-    host = parts.hostname or ""
-    host = f"[{host}]" if ":" in host else host
-    if parts.port not in (None, _PORTS.get(parts.scheme)):
-        host = f"{host}:{parts.port}"
     moment = now.strftime("%Y%m%dT%H%M%SZ")
     sent = {**headers, "X-Amz-Date": moment, "X-Amz-Content-SHA256": _UNSIGNED}
     if keys.session_token is not None:
         sent["X-Amz-Security-Token"] = keys.session_token
     lines = {name.lower(): " ".join(value.split()) for name, value in sent.items()}
-    lines["host"] = host
+    lines["host"] = host_of(parts)
     names = ";".join(sorted(lines))
     pairs = sorted(part.partition("=") for part in parts.query.split("&") if part)
     canonical = "\n".join(
@@ -76,6 +72,13 @@ def signed(
         f"SignedHeaders={names}, Signature={_hmac(key, text).hex()}"
     )
     return sent
+
+
+def host_of(url: SplitResult) -> str:
+    """What the header ``Host`` of a request to *url* says, and what is signed of it."""
+    host = url.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return host if url.port in (None, _PORTS.get(url.scheme)) else f"{host}:{url.port}"
 
 
 def _hmac(key: bytes, text: str) -> bytes:

@@ -114,6 +114,10 @@ class LocalProvider:
             etag=_etag(found.modified_at, found.size),
         )
 
+    async def fetch_small(self, key: str) -> bytes | None:
+        del key
+        return None  # there is no request to save
+
     async def fetch(
         self,
         key: str,
@@ -249,10 +253,6 @@ class LocalProvider:
             with contextlib.suppress(OSError):  # an empty folder is no blob, so it may stay
                 _rmdir(os.path.join(self._root, folder))
         return failed
-
-    async def fetch_small(self, key: str) -> bytes | None:
-        del key
-        return None  # there is no request to save
 
     async def pages(
         self, prefix: str = "", *, recursive: bool = False, most: int | None = None

@@ -30,7 +30,7 @@ from ..errors import (
     StorageTimeout,
 )
 from ..protocols import Direct, Multipart, Reading
-from .opendal import Engine, Stat
+from .opendal import Engine, Stat, pinned
 
 __all__ = ["BulkDelete", "ObjectProvider"]
 
@@ -167,7 +167,6 @@ class ObjectProvider:
         part, size = self._transfer.part_size, end - offset
         if size > part:
             # A cut answer is resumed by the layer below: the tag keeps it to one version.
-            pinned = {} if known.etag is None else {"if_match": known.etag}
             stream = self._engine.stream(
                 key,
                 key,
@@ -175,7 +174,7 @@ class ObjectProvider:
                 size=size,
                 chunk=part,
                 concurrent=self._transfer.window,
-                **pinned,
+                **pinned(known),
             )
             async for piece in stream:
                 yield piece

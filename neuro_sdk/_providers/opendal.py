@@ -70,6 +70,7 @@ __all__ = [
     "Options",
     "Stat",
     "check_process",
+    "pinned",
     "schemes",
     "translate",
 ]
@@ -316,7 +317,7 @@ class Engine:
     def read_now(self, known: BlobObject) -> bytes:
         """All of a blob, blocking, once and for seconds at the most."""
         path = known.key
-        data: bytes = self._call_now(path, lambda: self._blocking.read(path, **_pinned(known)))
+        data: bytes = self._call_now(path, lambda: self._blocking.read(path, **pinned(known)))
         return data
 
     def reading(self, known: BlobObject, offset: int, length: int) -> Reading | None:
@@ -392,7 +393,7 @@ class Engine:
     async def read_known(self, known: BlobObject, offset: int, length: int) -> bytes:
         """That part of a blob at once; BlobChanged if it is of another version."""
         part = {} if length == known.size else {"offset": offset, "size": length}
-        return await self.read(known.key, known.key, **part, **_pinned(known))
+        return await self.read(known.key, known.key, **part, **pinned(known))
 
     async def read(self, path: str, key: str, **options: Any) -> bytes:
         """The bytes of *path* at once."""
@@ -467,7 +468,8 @@ class Engine:
         return PresignedRequest(url=signed.url, method=signed.method, headers=dict(signed.headers))
 
 
-def _pinned(known: BlobObject) -> dict[str, Any]:
+def pinned(known: BlobObject) -> dict[str, Any]:
+    """The option that keeps what is read to this version."""
     return {} if known.etag is None else {"if_match": known.etag}
 
 

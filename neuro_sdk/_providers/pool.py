@@ -16,11 +16,12 @@ from urllib.parse import urlsplit
 
 from httptools import HttpParserError, HttpResponseParser
 
+from .._core.sigv4 import host_of
+
 __all__ = ["ConnectionPool", "Response", "tls"]
 
 _IDLE = 5.0  # seconds after which a store may have closed a connection
 _BUFFER = 256 << 10
-_PORTS = {"http": 80, "https": 443}
 _WITHOUT_BODY = frozenset({"DELETE", "GET", "HEAD"})
 _ROUNDS = 10  # of the loop, in which it sees that connections were ended
 
@@ -47,11 +48,9 @@ class ConnectionPool:
 
     def __init__(self, base: str, size: int) -> None:
         parts = urlsplit(base)
-        host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
-        self._where = host, port
         self._secure = parts.scheme == "https"
-        named = f"[{host}]" if ":" in host else host
-        self._host = named if port == _PORTS[parts.scheme] else f"{named}:{port}"
+        self._where = parts.hostname or "", parts.port or (443 if self._secure else 80)
+        self._host = host_of(parts)
         self._size = size
         self._buffer = memoryview(bytearray(_BUFFER))  # what is read is taken from it at once
         self._closed = False

@@ -387,6 +387,7 @@ class Download:
             first = await anext(steps, None)
             await self.disk.run(self.root, _made_destination, str(self.root))
             doing.tree.enter("")
+            # Also what is skipped must not lie behind a link that leads out.
             async with aclosing(_chain(first or (), steps)) as pages:
                 async for page in pages:
                     for step in page:

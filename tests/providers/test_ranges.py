@@ -257,9 +257,7 @@ class TestAnswers:
             thread = threading.Thread(target=trickle)
             thread.start()
             base = f"http://127.0.0.1:{server.getsockname()[1]}"
-            asked = Ranges(
-                base, lambda _, key, headers: (f"/{key}", headers), name="box", limit=0.3
-            )
+            asked = Ranges(base, sign, name="box", limit=0.3)
             with pytest.raises(StorageTimeout):
                 read(asked)
             thread.join()
