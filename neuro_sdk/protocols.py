@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ControlPlane",
     "Direct",
+    "Likely",
     "Multipart",
     "OpenProvider",
     "Provider",
@@ -99,6 +100,10 @@ class Direct(Protocol):
         """
 
 
+Likely = Callable[[int], AsyncGenerator[str, None]]
+"""Keys that are probably there, in their order and about so many others apart."""
+
+
 class Provider(Protocol):
     """The bytes of one bucket.
 
@@ -156,12 +161,18 @@ class Provider(Protocol):
         """
 
     def pages(
-        self, prefix: str = "", *, recursive: bool = False, most: int | None = None
+        self,
+        prefix: str = "",
+        *,
+        recursive: bool = False,
+        most: int | None = None,
+        likely: Likely | None = None,
     ) -> AsyncGenerator[Sequence[BucketEntry], None]:
         """The entries whose keys begin with the text *prefix*, some at a time, never none.
 
         With *most* only the first so many are wanted: where a page holds them the store is asked
-        for no others, but they may come.
+        for no others, but they may come. With *likely* a store that lists from any key on may be
+        asked for several pages at once; what is listed does not depend on it.
 
         Recursive: every blob and directory marker, in the order of their keys in UTF-8 or in
         that of their paths part by part; either way all of a directory comes in one run.

@@ -12,7 +12,7 @@ from neuro_sdk import BlobObject, Bucket, BucketCredentials, BucketEntry, Client
 from neuro_sdk._buckets import Buckets
 from neuro_sdk._core.keys import KeyRules
 from neuro_sdk._providers.services import opener
-from neuro_sdk.protocols import ControlPlane, Direct, Multipart, Provider
+from neuro_sdk.protocols import ControlPlane, Direct, Likely, Multipart, Provider
 
 __all__ = ["Front", "Watching", "buckets_behind"]
 
@@ -66,9 +66,15 @@ class Front:
         return None  # all goes through fetch
 
     async def pages(
-        self, prefix: str = "", *, recursive: bool = False, most: int | None = None
+        self,
+        prefix: str = "",
+        *,
+        recursive: bool = False,
+        most: int | None = None,
+        likely: Likely | None = None,
     ) -> AsyncGenerator[Sequence[BucketEntry], None]:
-        async with aclosing(self.inner.pages(prefix, recursive=recursive, most=most)) as pages:
+        listing = self.inner.pages(prefix, recursive=recursive, most=most, likely=likely)
+        async with aclosing(listing) as pages:
             async for page in pages:
                 yield page
 
@@ -150,12 +156,18 @@ class Watching(Front):
             self.at_once -= 1
 
     async def pages(
-        self, prefix: str = "", *, recursive: bool = False, most: int | None = None
+        self,
+        prefix: str = "",
+        *,
+        recursive: bool = False,
+        most: int | None = None,
+        likely: Likely | None = None,
     ) -> AsyncGenerator[Sequence[BucketEntry], None]:
         self.calls.append(("list", prefix))
         self.listings += 1
         try:
-            async with aclosing(super().pages(prefix, recursive=recursive, most=most)) as pages:
+            listing = super().pages(prefix, recursive=recursive, most=most, likely=likely)
+            async with aclosing(listing) as pages:
                 async for page in pages:
                     yield page
         finally:

@@ -34,6 +34,7 @@ from ..errors import (
     StorageError,
     StorageUnavailable,
 )
+from ..protocols import Likely
 from .fields import endpoint, required
 from .opendal import Engine, Stat
 from .rest import Answer, Rest
@@ -161,8 +162,14 @@ class AzureEngine(Engine):
         )
 
     async def pages(
-        self, prefix: str, *, recursive: bool, most: int | None = None
+        self,
+        prefix: str,
+        *,
+        recursive: bool,
+        most: int | None = None,
+        likely: Likely | None = None,
     ) -> AsyncGenerator[Sequence[Stat], None]:
+        del likely  # a listing of Azure begins at its beginning
         held: list[Stat] = []
         listing = read_ahead(self._pages(prefix, recursive, most), most is None)
         async with aclosing(listing) as pages:

@@ -37,6 +37,7 @@ from ..errors import (
     StorageError,
     StorageUnavailable,
 )
+from ..protocols import Likely
 from .fields import endpoint, required
 from .google import KeyTokens
 from .opendal import Engine, Stat
@@ -134,8 +135,14 @@ class GcsEngine(Engine):
         return self._listed(self._json(answer))
 
     def pages(
-        self, prefix: str, *, recursive: bool, most: int | None = None
+        self,
+        prefix: str,
+        *,
+        recursive: bool,
+        most: int | None = None,
+        likely: Likely | None = None,
     ) -> AsyncGenerator[Sequence[Stat], None]:
+        del likely  # one page after another
         return read_ahead(self._pages(prefix, recursive, most), most is None)
 
     async def _pages(

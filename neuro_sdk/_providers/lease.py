@@ -16,7 +16,7 @@ from .._core.models import BlobObject, Bucket, BucketCredentials, BucketEntry
 from .._core.parts import PartLimits
 from .._multipart import send_stream
 from ..errors import AuthenticationError, AuthError, StorageError
-from ..protocols import Direct, Multipart, OpenProvider, Provider
+from ..protocols import Direct, Likely, Multipart, OpenProvider, Provider
 
 __all__ = ["LeasedProvider"]
 
@@ -181,13 +181,18 @@ class LeasedProvider:
         return await (await self._current()).fetch_small(key)
 
     async def pages(
-        self, prefix: str = "", *, recursive: bool = False, most: int | None = None
+        self,
+        prefix: str = "",
+        *,
+        recursive: bool = False,
+        most: int | None = None,
+        likely: Likely | None = None,
     ) -> AsyncGenerator[Sequence[BucketEntry], None]:
         last: str | None = None
         renewed = False
         while True:
             provider = await self._current()
-            listing = provider.pages(prefix, recursive=recursive, most=most)
+            listing = provider.pages(prefix, recursive=recursive, most=most, likely=likely)
             try:
                 async with aclosing(self._after(last, listing)) as pages:
                     async for page in pages:

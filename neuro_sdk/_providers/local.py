@@ -34,6 +34,7 @@ from ..errors import (
     NeuroError,
     local_error,
 )
+from ..protocols import Likely
 from .opendal import Engine, check_process
 
 __all__ = ["LocalProvider"]
@@ -255,8 +256,14 @@ class LocalProvider:
         return failed
 
     async def pages(
-        self, prefix: str = "", *, recursive: bool = False, most: int | None = None
+        self,
+        prefix: str = "",
+        *,
+        recursive: bool = False,
+        most: int | None = None,
+        likely: Likely | None = None,
     ) -> AsyncGenerator[Sequence[BucketEntry], None]:
+        del likely  # a disk has no pages
         size = min(most or _BATCH, _BATCH)
         await self._open()
         entries = self._walk(prefix, recursive)

@@ -29,7 +29,7 @@ from ..errors import (
     NeuroError,
     StorageTimeout,
 )
-from ..protocols import Direct, Multipart, Reading
+from ..protocols import Direct, Likely, Multipart, Reading
 from .opendal import Engine, Stat, pinned
 
 __all__ = ["BulkDelete", "ObjectProvider"]
@@ -195,13 +195,20 @@ class ObjectProvider:
         return body
 
     async def pages(
-        self, prefix: str = "", *, recursive: bool = False, most: int | None = None
+        self,
+        prefix: str = "",
+        *,
+        recursive: bool = False,
+        most: int | None = None,
+        likely: Likely | None = None,
     ) -> AsyncGenerator[Sequence[BucketEntry], None]:
         asked = listable_prefix(prefix)
         # Where the engine would ask for another prefix more is listed, and sorted out here.
         whole = asked == prefix
         few = most if whole and most is not None and most <= _PAGE else None
-        listing = self._engine.pages(asked, recursive=recursive or not whole, most=few)
+        listing = self._engine.pages(
+            asked, recursive=recursive or not whole, most=few, likely=likely
+        )
         last = ""
         async with aclosing(listing) as pages:
             async for page in pages:

@@ -59,7 +59,7 @@ from ..errors import (
 
 if TYPE_CHECKING:
     from .._core.described import Metadata, PresignedRequest
-    from ..protocols import Reading
+    from ..protocols import Likely, Reading
 
 T = TypeVar("T")
 
@@ -401,9 +401,15 @@ class Engine:
         return data
 
     async def pages(
-        self, prefix: str, *, recursive: bool, most: int | None = None
+        self,
+        prefix: str,
+        *,
+        recursive: bool,
+        most: int | None = None,
+        likely: Likely | None = None,
     ) -> AsyncGenerator[Sequence[Stat], None]:
         """What the store lists for *prefix*, as ``Provider.pages`` says."""
+        del likely  # the binding asks for one page after another
         listing = read_ahead(self._batches(prefix, recursive, most), most is None)
         async with aclosing(listing) as batches:
             async for batch in batches:

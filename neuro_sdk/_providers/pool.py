@@ -178,6 +178,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._most = most
         self._headers: dict[bytes, bytes] = {}
         self._pieces: list[bytes] = []
+        self._length = 0
         self._heard = False
         self._transport.write(data)
         return self._answer
@@ -238,14 +239,14 @@ class _Connection(asyncio.BufferedProtocol):
         if self._is_head and self._parser.get_status_code() >= 200:
             self._end(b"")  # the length is that of a body which does not follow
             return
-        self._count(int(self._headers.get(b"content-length", 0)))
+        self._check(int(self._headers.get(b"content-length", 0)))
 
     def on_body(self, body: bytes) -> None:
         self._pieces.append(body)
-        if len(self._pieces) > 1:
-            self._count(sum(map(len, self._pieces)))
+        self._length += len(body)
+        self._check(self._length)
 
-    def _count(self, length: int) -> None:
+    def _check(self, length: int) -> None:
         if length > self._most:
             self._end(None)
             self.abort()

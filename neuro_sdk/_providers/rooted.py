@@ -6,12 +6,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from .._core.keys import KeyRules
 from .._core.models import BlobObject, Bucket, BucketEntry
 from .._core.parts import PartLimits
 from ..errors import NeuroError
-from ..protocols import Direct, Multipart, Provider
+from ..protocols import Direct, Likely, Multipart, Provider
 
 __all__ = ["RootedProvider"]
 
@@ -79,16 +80,29 @@ class RootedProvider:
             raise
 
     async def pages(
-        self, prefix: str = "", *, recursive: bool = False, most: int | None = None
+        self,
+        prefix: str = "",
+        *,
+        recursive: bool = False,
+        most: int | None = None,
+        likely: Likely | None = None,
     ) -> AsyncGenerator[Sequence[BucketEntry], None]:
         # The marker of the root itself may be the first, and is none of them.
         more = None if most is None else most + 1
-        listing = self._inner.pages(self._root + prefix, recursive=recursive, most=more)
+        there = None if likely is None else partial(self._inside, likely)
+        listing = self._inner.pages(
+            self._root + prefix, recursive=recursive, most=more, likely=there
+        )
         async with aclosing(listing) as pages:
             async for page in pages:
                 below = [self._below(entry) for entry in page if entry.key != self._root]
                 if below:
                     yield below
+
+    async def _inside(self, likely: Likely, apart: int) -> AsyncGenerator[str, None]:
+        async with aclosing(likely(apart)) as keys:
+            async for key in keys:
+                yield self._root + key
 
     async def delete(self, key: str) -> None:
         await self._inner.delete(self._root + key)

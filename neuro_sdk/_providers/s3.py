@@ -116,10 +116,13 @@ class S3Requests:
         return f"{self.base}/{quote(key, safe=_SAFE) if key else ''}"
 
     def sign(
-        self, method: str, key: str, headers: Mapping[str, str]
+        self, method: str, key: str | None, headers: Mapping[str, str], query: str = ""
     ) -> tuple[str, Mapping[str, str]]:
-        """The path of a blob, and *headers* with those that sign a request to it."""
-        url = self._url(key)
+        """The target of a request to a blob or the bucket, and *headers* with those that sign it.
+
+        *query* is encoded.
+        """
+        url = f"{self._url(key)}?{query}" if query else self._url(key)
         return url[self._path_at :], self._signed(method, url, headers)
 
     def _signed(self, method: str, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:

@@ -6,15 +6,11 @@ another; its blocking listing holds the interpreter's lock while it waits.
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from datetime import datetime
 from email.utils import parsedate_to_datetime
-from operator import itemgetter
 from typing import Any
 from urllib.parse import quote, urlencode
-from xml.etree import ElementTree
 
 from yarl import URL
 
@@ -25,17 +21,15 @@ from .._core.parts import SMALL
 from .._core.versions import quoted
 from .._proxies import find_proxy
 from ..errors import BlobNotFound, StorageError
-from ..protocols import Reading
+from ..protocols import Likely, Reading
 from .opendal import SOON, Engine, Stat, check_process
 from .pool import ConnectionPool, Response
 from .ranges import Ranges
-from .s3 import CHECKSUM, S3Requests, crc32c, parse, tag
+from .s3 import CHECKSUM, S3Requests, crc32c
+from .s3_listing import answers
+from .s3_pages import entries, is_listing
 
-__all__ = ["S3Engine", "read", "scanned"]
-
-# The next page is asked for before this one is parsed. Keys are escaped, so no key looks so.
-_NEXT = re.compile(rb"<(?:\w+:)?NextContinuationToken>([^<]+)<")
-_MORE = re.compile(rb"<(?:\w+:)?IsTruncated>\s*true\s*<")
+__all__ = ["S3Engine"]
 
 
 class S3Engine(Engine):
@@ -105,17 +99,18 @@ class S3Engine(Engine):
     async def _ask(
         self,
         method: str,
-        path: str,
+        path: str | None,
         headers: Mapping[str, str],
         body: bytes = b"",
         *,
+        query: str = "",
         most: int = SMALL,
     ) -> Response | None:
         """The answer to one attempt; None if there is none, for whatever reason."""
         if not (self._straight and self.is_quick):
             return None
         check_process()
-        target, signed = self._requests.sign(method, path, headers)
+        target, signed = self._requests.sign(method, path, headers, query)
         try:
             return await self._pool.request(method, target, signed, body, most=most, seconds=SOON)
         except TimeoutError:
@@ -136,73 +131,43 @@ class S3Engine(Engine):
         await self._requests.close()
 
     async def pages(
-        self, prefix: str, *, recursive: bool, most: int | None = None
+        self,
+        prefix: str,
+        *,
+        recursive: bool,
+        most: int | None = None,
+        likely: Likely | None = None,
     ) -> AsyncGenerator[Sequence[Stat], None]:
         query = {"list-type": "2", "prefix": prefix}
         if not recursive:
             query["delimiter"] = "/"
         if most is not None:
             query["max-keys"] = str(most)
-        async with aclosing(read_ahead(self._answers(query), most is None)) as answers:
-            async for (answer,) in answers:
-                for entries in self._entries(answer, prefix, sort=not recursive):
-                    yield entries
+        coming = answers(self._listed, query, bucket=self.bucket, likely=likely)
+        async with aclosing(read_ahead(coming, most is None)) as pages:
+            async for (answer,) in pages:
+                for page in self._read(answer, prefix, sort=not recursive):
+                    yield page
 
-    async def _answers(self, query: dict[str, str]) -> AsyncGenerator[Sequence[bytes], None]:
-        while True:
-            told = urlencode(query, quote_via=quote, safe="")
-            answer = (await self._requests.send("GET", None, told, about=query["prefix"])).body
-            yield [answer]
-            if _MORE.search(answer) is None:
-                return
-            following = _NEXT.search(answer)
-            token = "" if following is None else _plain(following[1].decode())
-            if token in ("", query.get("continuation-token")):
-                raise StorageError("the listing has no end", bucket=self.bucket)
-            query["continuation-token"] = token
+    async def _listed(self, query: Mapping[str, str]) -> bytes:
+        told = urlencode(query, quote_via=quote, safe="")
+        response = await self._ask("GET", None, {}, query=told, most=_ANSWER)
+        body = None if response is None or response.status != 200 else response.body
+        if body is not None and is_listing(body):
+            return body
+        # Whoever asks the long way asks more than once, and is told better.
+        return (await self._requests.send("GET", None, told, about=query["prefix"])).body
 
-    def _entries(self, answer: bytes, prefix: str, *, sort: bool) -> Iterator[Sequence[Stat]]:
-        rows = None if sort else scanned(answer)
-        if rows is not None:
-            for start in range(0, len(rows), _PAGE):
-                yield [_stat(*row) for row in rows[start : start + _PAGE]]
-            return
-        root = parse(answer)
-        if tag(root) != "ListBucketResult":
-            raise StorageError("the store sent no listing", bucket=self.bucket, key=prefix or None)
-        entries = sorted(read(root), key=lambda entry: entry.path.encode())
-        if entries:
-            yield entries
+    def _read(self, answer: bytes, prefix: str, *, sort: bool) -> Iterator[Sequence[Stat]]:
+        try:
+            yield from entries(answer, sort=sort)
+        except ValueError:
+            raise StorageError(
+                "the store sent no listing", bucket=self.bucket, key=prefix or None
+            ) from None
 
 
-# What lives at once is kept small, and is nothing but the result: a tree of elements has ten
-# objects for each entry, and Python's collector looks at all it knows after so many.
-_PAGE = 250
-
-_FIELDS = ("Key", "Size", "LastModified", "ETag")
-
-
-def scanned(answer: bytes) -> Sequence[Sequence[str]] | None:
-    """The escaped fields of all blobs, where an answer lists blobs alone, and all in one form."""
-    try:
-        text = answer.decode()
-    except UnicodeDecodeError:
-        return None
-    start, end = text.find("<Contents>"), text.find("</Contents>")
-    if "<ListBucketResult" not in text[:start] or "<!" in text or "<CommonPrefixes" in text:
-        return None
-    count = text.count("<Contents>")
-    if any(text.count(f"<{name}>") != count for name in _FIELDS):
-        return None
-    form = sorted(_FIELDS, key=lambda name: text.find(f"<{name}>", start, end))
-    pattern = re.compile(".*?".join(f"<{name}>([^<]*)</{name}>" for name in form), re.DOTALL)
-    rows = pattern.findall(text)
-    return [*map(itemgetter(*map(form.index, _FIELDS)), rows)] if len(rows) == count else None
-
-
-def _stat(key: str, size: str, time: str, etag: str) -> Stat:
-    tag = etag.replace("&#34;", '"').replace("&quot;", '"')
-    return Stat(_plain(key), int(size or 0), _time(time), quoted(_plain(tag)))
+_ANSWER = 8 << 20  # a thousand of the longest keys, escaped
 
 
 def _looked_at(path: str, response: Response) -> Stat | None:
@@ -215,25 +180,3 @@ def _looked_at(path: str, response: Response) -> Stat | None:
         return Stat(path, int(size), parsedate_to_datetime(time), quoted(etag))
     except ValueError:
         return None
-
-
-def read(root: ElementTree.Element) -> list[Stat]:
-    """The entries of any answer."""
-    space = root.tag.removesuffix("ListBucketResult")
-    found = []
-    for blob in root.iterfind(f"{space}Contents"):
-        key, size, time, etag = (blob.findtext(f"{space}{name}", "") for name in _FIELDS)
-        found.append(Stat(key, int(size or 0), _time(time), quoted(etag)))
-    for common in root.iterfind(f"{space}CommonPrefixes"):
-        found.append(Stat(common.findtext(f"{space}Prefix", "")))
-    return found
-
-
-def _plain(text: str) -> str:
-    if "&" not in text:
-        return text
-    return ElementTree.fromstring(f"<a>{text}</a>").text or ""  # noqa: S314 - see parse
-
-
-def _time(text: str) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None

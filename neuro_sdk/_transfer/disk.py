@@ -428,9 +428,39 @@ def stat_many(paths: Iterable[str]) -> list[Side | None]:
     return [_side(path) for path in paths]
 
 
+def stat_inside(root: str, paths: Iterable[str]) -> list[Side | None]:
+    """As ``stat_many``, and None for what lies behind a link that leads out of *root*.
+
+    *root* has no slash at its end, and each of *paths* one more than it.
+    """
+    inside = os.path.realpath(root or "/")
+    within = {root: True}
+
+    def leads_inside(path: str) -> bool:
+        folder = path[: path.rfind("/")]
+        known = within.get(folder)
+        if known is None:
+            known = leads_inside(folder)
+            if known and os.path.islink(folder):
+                known = _is_inside(os.path.realpath(folder), inside)
+            within[folder] = known
+        return known
+
+    return [_side(path) if leads_inside(path) else None for path in paths]
+
+
+def regular(entry: os.DirEntry[str]) -> Side | None:
+    """The file, if it is a regular one, or a link to one."""
+    return _regular(entry.stat)
+
+
 def _side(path: str) -> Side | None:
+    return _regular(partial(os.stat, path))
+
+
+def _regular(stat: Callable[[], os.stat_result]) -> Side | None:
     try:
-        found = os.stat(path)
+        found = stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     return to_side(found) if modes.S_ISREG(found.st_mode) else None
@@ -463,8 +493,12 @@ def make_folder(folder: str, root: str) -> None:
 
 def _check_inside(folder: str, inside: str) -> None:
     real = os.path.realpath(folder)
-    if os.path.commonpath([real, inside]) != inside:
+    if not _is_inside(real, inside):
         raise LocalError(f"the folder {folder!r} leads out of the destination, to {real!r}")
+
+
+def _is_inside(real: str, inside: str) -> bool:
+    return os.path.commonpath([real, inside]) == inside
 
 
 def make_folders(folder: str | os.PathLike[str]) -> None:

@@ -29,7 +29,7 @@ from ..errors import (
     StorageError,
 )
 from ..progress import AbstractFileProgress, AbstractRecursiveFileProgress
-from ..protocols import Direct, Provider
+from ..protocols import Direct, Likely, Provider
 from .bounds import Bounds
 from .disk import (
     Disk,
@@ -42,6 +42,7 @@ from .disk import (
     stat_many,
 )
 from .events import FileEvents, Folder, TreeEvents
+from .look import Look
 from .report import Report
 from .steps import LEFT_OUT, Choose, Doing, Filter, Step, Steps, Wanted
 from .verify import Held, verify_download
@@ -49,7 +50,7 @@ from .verify import Held, verify_download
 __all__ = ["Download", "choose_download", "download_file", "list_tree"]
 
 _OVERLAP = 64 << 10  # read again before appending, to see that both are the same blob
-_BATCH = 256
+_BATCH = 1000
 _WINDOWS = os.name == "nt"
 
 
@@ -271,11 +272,14 @@ class Download:
         self.verify = verify
         self._continue = continue_
         self._base = str(root).rstrip("/")
+        self._look = Look(disk, root, self.prefix, closely=True)
         self._made: list[tuple[str, NeuroError | None]] = []
 
     def listing(self) -> AsyncGenerator[Sequence[BucketEntry], None]:
         """All below the prefix; BlobNotFound or BlobNotADirectory if that is nothing."""
-        return list_tree(self.provider, self.prefix, instead="download_file")
+        wanted = self._choose is not None and self.filter is None
+        likely = self._look.likely if wanted else None
+        return list_tree(self.provider, self.prefix, instead="download_file", likely=likely)
 
     async def ignores_case(self) -> bool:
         """Whether the disk of the destination, which need not be there yet, ignores case."""
@@ -341,7 +345,7 @@ class Download:
             return [None] * len(paths)
         pairs = zip(paths, problems, strict=True)
         targets = [f"{self._base}/{path}" for path, problem in pairs if problem is None]
-        sides = iter(await self.disk.run(self._base, stat_many, targets))
+        sides = iter(await self._look.sides(targets))
         return [next(sides) if problem is None else None for problem in problems]
 
     def _problem(self, key: str, rules: KeyRules) -> InvalidKey | None:
@@ -387,27 +391,13 @@ class Download:
             first = await anext(steps, None)
             await self.disk.run(self.root, _made_destination, str(self.root))
             doing.tree.enter("")
-            # Also what is skipped must not lie behind a link that leads out.
-            async with aclosing(_chain(first or (), steps)) as pages:
-                async for page in pages:
-                    for step in page:
-                        if step.left_out or self._is_skipped(step, doing):
-                            continue
-                        job = await self._job(step, doing, fetch, bounds)
-                        if job is not None:
-                            yield job
-
-    def _is_skipped(self, step: Step[BlobObject], doing: Doing) -> bool:
-        """True if nothing is done with *step*, which lies in the folder that was made last."""
-        if step.action is not Action.SKIP:
-            return False
-        above = _above(step.path)
-        if self._made[-1:] != [(above, None)]:
-            return False
-        if doing.tree.is_heard:
-            doing.tree.enter(above)
-            doing.tree.skip(step.path, step.size)
-        return True
+            async with aclosing(doing.each(_chain(first or (), steps))) as decided:
+                async for step in decided:
+                    if step.left_out:
+                        continue
+                    job = await self._job(step, doing, fetch, bounds)
+                    if job is not None:
+                        yield job
 
     async def _job(
         self, step: Step[BlobObject], doing: Doing, fetch: _Fetch, bounds: Bounds
@@ -419,12 +409,13 @@ class Download:
                 if above and self._problem(self.prefix + above, self.provider.rules) is None:
                     doing.tree.enter(above)
                 raise step.error
+            if step.action is Action.SKIP:  # which is what lies inside, so nothing is made
+                doing.tree.enter(above)
+                doing.tree.skip(path, step.size)
+                return None
             folder = await self._make(above, doing)
         except NeuroError as error:
             doing.fail(path, error)
-            return None
-        if step.action is Action.SKIP:
-            doing.tree.skip(path, step.size)
             return None
         if step.action is None:
             return None
@@ -481,7 +472,7 @@ def _above(path: str) -> str:
 
 
 async def list_tree(
-    provider: Provider, prefix: str, *, instead: str
+    provider: Provider, prefix: str, *, instead: str, likely: Likely | None = None
 ) -> AsyncGenerator[Sequence[BucketEntry], None]:
     """All below *prefix*, "" or a text that ends in a slash.
 
@@ -489,7 +480,7 @@ async def list_tree(
     is a blob. An empty bucket is an empty directory.
     """
     empty = True
-    async with aclosing(provider.pages(prefix, recursive=True)) as pages:
+    async with aclosing(provider.pages(prefix, recursive=True, likely=likely)) as pages:
         async for page in pages:
             empty = False
             yield page

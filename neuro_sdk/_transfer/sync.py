@@ -220,8 +220,7 @@ class SyncUp(Sync[BlobObject]):
         """
         upload = self.upload
         protected = Protected(upload.disk, upload.root, upload.filter, upload.ignore_file_names)
-        listing = upload.provider.pages(upload.prefix, recursive=True)
-        async with aclosing(sized(listing, _BATCH)) as pages:
+        async with aclosing(sized(upload.listing(), _BATCH)) as pages:
             async for page in pages:
                 paths = [entry.key[len(upload.prefix) :] for entry in page]
                 there = await self.there(paths)

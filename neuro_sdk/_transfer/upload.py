@@ -27,6 +27,7 @@ from ..protocols import Direct, Provider
 from .bounds import Bounds
 from .disk import Disk, Source, stat_many
 from .events import FileEvents, TreeEvents
+from .look import Look
 from .parts import send_parts
 from .report import Report
 from .steps import Choose, Doing, Filter, Step, Steps
@@ -224,9 +225,15 @@ class Upload:
             tell_left_out=tell_left_out,
         )
 
+    def listing(self) -> AsyncGenerator[Sequence[BucketEntry], None]:
+        """What is at the destination."""
+        look = Look(self.disk, self.root, self.prefix, closely=False)
+        likely = look.likely if self.filter is None else None
+        return self.provider.pages(self.prefix, recursive=True, likely=likely)
+
     async def steps(self, *, tell_left_out: bool = False) -> Steps[Found]:
         """What is to be done, decided path by path."""
-        listing = self.provider.pages(self.prefix, recursive=True)
+        listing = self.listing()
         walked = self.walk(tell_left_out=tell_left_out)
         async with aclosing(walked) as tree, Cursor(listing, self._choose is not None) as there:
             async for page in tree:

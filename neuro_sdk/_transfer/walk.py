@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import stat as modes
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing, closing
 from enum import Enum
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ __all__ = ["Found", "Kind", "read_ignore_files", "rules_above", "walk"]
 _AHEAD = 16
 _ENTRIES_AHEAD = 4096
 _PAGE = 1000
+_LONG, _LONG_EACH = 0.005, 0.0001  # seconds, and for each entry
 
 
 class Kind(Enum):
@@ -62,8 +64,14 @@ class _Child(NamedTuple):
 
 
 class _Scan(NamedTuple):
-    children: list[_Child]
-    ignore_files: list[bytes]
+    children: Sequence[_Child]
+    ignore_files: Sequence[bytes]
+    error: LocalError | None = None
+
+
+class _Scans(NamedTuple):
+    scans: Sequence[_Scan]
+    took_long: bool
 
 
 async def walk(
@@ -112,10 +120,10 @@ class _Walker:
     def tree(
         self, root: str, rules: IgnoreRules, identity: tuple[int, int]
     ) -> AsyncGenerator[Sequence[Found], None]:
-        return self._folder("", root, rules, (identity,), self._scan(root))
+        return self._folder("", root, rules, (identity,), _Ahead(self._scan, iter([root])))
 
-    def _scan(self, local: str) -> asyncio.Future[_Scan]:
-        return self._disk.begin(local, _scan, local, self._ignore_names)
+    def _scan(self, folders: Sequence[str]) -> asyncio.Future[_Scans]:
+        return self._disk.begin(folders[0], _scan_some, folders, self._ignore_names)
 
     async def _folder(
         self,
@@ -123,14 +131,13 @@ class _Walker:
         local: str,
         rules: IgnoreRules,
         above: tuple[tuple[int, int], ...],
-        scanning: asyncio.Future[_Scan],
+        scans: _Ahead,
     ) -> AsyncGenerator[Sequence[Found], None]:
-        try:
-            scan = await scanning
-        except LocalError as error:
+        scan = await scans.of(local)
+        if scan.error is not None:
             if path == "":
-                raise
-            yield [Found(Kind.PROBLEM, path, local, error=error)]
+                raise scan.error
+            yield [Found(Kind.PROBLEM, path, local, error=scan.error)]
             return
         base = Path(local).as_posix()
         for data in scan.ignore_files:
@@ -157,8 +164,8 @@ class _Walker:
                     if page:
                         yield page
                         page = []
-                    identities, scanning = (*above, child.identity), ahead.of(child.local)
-                    below = self._folder(name, child.local, rules, identities, scanning)
+                    identities = (*above, child.identity)
+                    below = self._folder(name, child.local, rules, identities, ahead)
                     async with aclosing(below):
                         async for more in below:
                             yield more
@@ -177,50 +184,74 @@ class _Walker:
 
 
 class _Ahead:
-    """Scans of *folders*, begun before their turn, so that nothing waits for a slow disk."""
+    """Scans of *folders*, begun before their turn, so that nothing waits for a slow disk.
+
+    A thread scans some of them in a row: threads that look at one file after another at the
+    same time fight for the interpreter. Where that takes long, each folder has its own.
+    """
 
     def __init__(
-        self, scan: Callable[[str], asyncio.Future[_Scan]], folders: Iterator[str]
+        self, scan: Callable[[Sequence[str]], asyncio.Future[_Scans]], folders: Iterator[str]
     ) -> None:
         self._scan = scan
         self._folders = folders
-        self._begun: deque[tuple[str, asyncio.Future[_Scan]]] = deque()
+        self._begun: deque[tuple[Sequence[str], asyncio.Future[_Scans]]] = deque()
+        self._ready: dict[str, _Scan] = {}
+        self._at_once = _AHEAD
         self._begin()
 
     def _begin(self) -> None:
-        read = sum(_entries(scanning) for _, scanning in self._begun)
-        room = _AHEAD - len(self._begun) if read < _ENTRIES_AHEAD else int(not self._begun)
-        for local in islice(self._folders, room):
-            self._begun.append((local, self._scan(local)))
+        ready = sum(len(scan.children) for scan in self._ready.values())
+        most = _AHEAD // self._at_once if ready < _ENTRIES_AHEAD else int(not self._ready)
+        while len(self._begun) < most:
+            folders = [*islice(self._folders, self._at_once)]
+            if not folders:
+                return
+            self._begun.append((folders, self._scan(folders)))
 
-    def of(self, local: str) -> asyncio.Future[_Scan]:
-        """The scan of the folder *local*, whose turn it is, and none of those before it is."""
-        while True:
-            name, scanning = self._begun.popleft()
+    async def of(self, folder: str) -> _Scan:
+        """The scan of *folder*, whose turn it is, and none of those before it is."""
+        while folder not in self._ready:
+            folders, scanning = self._begun[0]
+            scans, took_long = await scanning
+            self._begun.popleft()
+            self._ready.update(zip(folders, scans, strict=False))
+            self._folders = chain(folders[len(scans) :], self._folders)
+            if took_long:
+                self._at_once = 1
             self._begin()
-            if name == local:
-                return scanning
-            _forget(scanning)
+        while True:
+            passed = next(iter(self._ready))
+            scan = self._ready.pop(passed)
+            if passed == folder:
+                return scan
 
     def close(self) -> None:
         """Nobody asks for more."""
         for _, scanning in self._begun:
-            _forget(scanning)
-
-
-def _entries(scanning: asyncio.Future[_Scan]) -> int:
-    done = scanning.done() and not scanning.cancelled() and scanning.exception() is None
-    return len(scanning.result().children) if done else 0
-
-
-def _forget(scanning: asyncio.Future[_Scan]) -> None:
-    scanning.cancel()
-    scanning.add_done_callback(lambda done: done.cancelled() or done.exception())
+            scanning.cancel()
+            scanning.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 def _ignored(child: _Child, base: str, rules: IgnoreRules) -> bool:
     path = f"{base.rstrip('/')}/{child.name.rstrip('/')}"
     return rules.ignores(path, is_dir=child.is_folder)
+
+
+def _scan_some(folders: Sequence[str], ignore_names: list[str]) -> _Scans:
+    """One after another, until they hold much or it takes long."""
+    scans: list[_Scan] = []
+    entries, started = 0, time.monotonic()
+    for folder in folders:
+        try:
+            scans.append(_scan(folder, ignore_names))
+        except OSError as error:
+            scans.append(_Scan((), (), local_error(error, error.filename or folder)))
+        entries += len(scans[-1].children)
+        took_long = time.monotonic() - started > _LONG + entries * _LONG_EACH
+        if took_long or entries > _ENTRIES_AHEAD:
+            break
+    return _Scans(scans, took_long)
 
 
 def _scan(local: str, ignore_names: list[str]) -> _Scan:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +14,7 @@ from neuro_sdk import BlobChanged, BlobCommonPrefix, BlobNotFound, BlobObject, K
 from neuro_sdk._core.keys import key_problem
 from neuro_sdk._core.parts import SMALL
 from neuro_sdk.errors import InvalidKey, NeuroError, StorageError
-from neuro_sdk.protocols import Direct, Provider
+from neuro_sdk.protocols import Direct, Likely, Provider
 
 from .stores import Store, needs
 
@@ -93,12 +93,16 @@ def expected(keys: Iterable[str], prefix: str, *, recursive: bool) -> set[tuple[
 
 
 async def listed(
-    provider: Provider, prefix: str = "", *, recursive: bool = True
+    provider: Provider,
+    prefix: str = "",
+    *,
+    recursive: bool = True,
+    likely: Likely | None = None,
 ) -> list[tuple[str, bool]]:
     """The listing in its order."""
     return [
         (entry.key, isinstance(entry, BlobCommonPrefix))
-        async for page in provider.pages(prefix, recursive=recursive)
+        async for page in provider.pages(prefix, recursive=recursive, likely=likely)
         for entry in page
     ]
 
@@ -257,6 +261,14 @@ class ProviderContract:
         keys = await keys_of(provider)
         assert sorted(keys) == sorted(NEIGHBOURS)
         check_order(keys)
+
+        async def likely(_: int) -> AsyncGenerator[str, None]:
+            for key in ("0", "a/b", "a/none", *NEIGHBOURS, "zz"):
+                yield key
+
+        for recursive in (True, False):
+            listing = await listed(provider, "a", recursive=recursive)
+            assert await listed(provider, "a", recursive=recursive, likely=likely) == listing
         for prefix in ("a", "a/", "a/b", "a.", "a/c", "a/c/", "a/x", "ab", "b", "c", "a b"):
             for recursive in (True, False):
                 listing = await listed(provider, prefix, recursive=recursive)

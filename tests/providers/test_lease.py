@@ -24,6 +24,7 @@ from neuro_sdk._core.expiry import expiry_of, renewal_time
 from neuro_sdk._core.models import BlobObject, BucketEntry
 from neuro_sdk._providers.lease import LeasedProvider
 from neuro_sdk._providers.local import LocalProvider
+from neuro_sdk.protocols import Likely
 
 BUCKET = Bucket(
     id=f"bucket-{uuid.uuid4()}",
@@ -56,9 +57,15 @@ class Guarded(LocalProvider):
         await super().put(key, body)
 
     async def pages(
-        self, prefix: str = "", *, recursive: bool = False, most: int | None = None
+        self,
+        prefix: str = "",
+        *,
+        recursive: bool = False,
+        most: int | None = None,
+        likely: Likely | None = None,
     ) -> AsyncGenerator[Sequence[BucketEntry], None]:
-        async for page in sized(super().pages(prefix, recursive=recursive, most=most), 3):
+        listing = super().pages(prefix, recursive=recursive, most=most, likely=likely)
+        async for page in sized(listing, 3):
             self._admit("list")
             yield page
 

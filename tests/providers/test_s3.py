@@ -141,6 +141,46 @@ class TestBudgets:
         assert keys == [f"k{number:04}" for number in range(2100)]
         assert watched.counts() == {"GET list-type": 3}
 
+    @pytest.mark.parametrize(
+        ("folders", "wasted"),
+        [
+            ([f"d{number}" for number in range(9)], 0),
+            # In another order than the store's, which sorts by folders.
+            (["a", "a b", "a&b", "a-b", "a.b/c", "a/b", "A", "é", "🎈"], 3),
+        ],
+        ids=["plain", "strange"],
+    )
+    async def test_an_update_asks_for_pages_side_by_side(
+        self,
+        box: BucketHandle,
+        watched: FaultyProxy,
+        tmp_path: Path,
+        folders: list[str],
+        wasted: int,
+    ) -> None:
+        source = tmp_path / "source"
+        for folder in folders:
+            for number in range(320):
+                path = source / folder / f"f{number}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"")
+                os.utime(path, (time.time() - 100, time.time() - 100))
+        await box.upload_dir(source, "tree")
+        await asyncio.sleep(1.1)  # a file as old as a blob, by times in whole seconds, is no newer
+        await box.download_dir("tree", tmp_path / "copy")
+        assert same(source, tmp_path / "copy")
+        watched.faults = Faults(delay=0.3)
+        for up in (True, False):
+            watched.seen.clear()
+            if up:
+                await box.upload_dir(source, "tree", update=True)
+            else:
+                await box.download_dir("tree", tmp_path / "copy", update=True)
+            assert set(watched.counts()) == {"GET list-type"}
+            after = ["start-after" in seen.target for seen in watched.seen]
+            assert any(after) if wasted else after == [False, True, True, True]
+            assert len(after) <= 4 + wasted
+
     async def test_large_blobs_move_in_parts(
         self, box: BucketHandle, watched: FaultyProxy, tmp_path: Path
     ) -> None:

@@ -23,7 +23,7 @@ from neuro_sdk import (
     TransferError,
 )
 from neuro_sdk._core.keys import KeyRules
-from neuro_sdk.protocols import Provider
+from neuro_sdk.protocols import Likely, Provider
 
 from ..contracts.stores import Store, needs
 from ..doubles import Front, buckets_behind
@@ -55,8 +55,14 @@ class Hostile(Front):
         return self._blob(key)
 
     async def pages(
-        self, prefix: str = "", *, recursive: bool = False, most: int | None = None
+        self,
+        prefix: str = "",
+        *,
+        recursive: bool = False,
+        most: int | None = None,
+        likely: Likely | None = None,
     ) -> AsyncGenerator[Sequence[BucketEntry], None]:
+        del likely
         keys = sorted(self._keys, key=lambda key: key.encode("utf-8", "surrogatepass"))
         yield [self._blob(key) for key in keys if key.startswith(prefix)]
 

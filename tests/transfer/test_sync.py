@@ -34,6 +34,7 @@ from neuro_sdk._transfer.disk import Disk, to_side
 from neuro_sdk._transfer.protected import Protected
 from neuro_sdk._transfer.surplus import present, unlink_many
 from neuro_sdk._transfer.walk import Kind, walk
+from neuro_sdk.protocols import Likely
 
 from ..conftest import Lifted
 from ..doubles import Front, buckets_behind
@@ -252,11 +253,17 @@ class TestUp:
 
         class Unmounted(Front):
             async def pages(
-                self, prefix: str = "", *, recursive: bool = False, most: int | None = None
+                self,
+                prefix: str = "",
+                *,
+                recursive: bool = False,
+                most: int | None = None,
+                likely: Likely | None = None,
             ) -> AsyncGenerator[Sequence[BucketEntry], None]:
                 with lifted():
                     (root / "a").unlink(missing_ok=True)
-                async for page in self.inner.pages(prefix, recursive=recursive, most=most):
+                listing = self.inner.pages(prefix, recursive=recursive, most=most, likely=likely)
+                async for page in listing:
                     yield page
 
         with pytest.raises(DeletionRefused):
@@ -392,11 +399,15 @@ class TestDown:
     ) -> None:
         class Backwards(Front):
             async def pages(
-                self, prefix: str = "", *, recursive: bool = False, most: int | None = None
+                self,
+                prefix: str = "",
+                *,
+                recursive: bool = False,
+                most: int | None = None,
+                likely: Likely | None = None,
             ) -> AsyncGenerator[Sequence[BucketEntry], None]:
-                pages = [
-                    page async for page in self.inner.pages(prefix, recursive=recursive, most=most)
-                ]
+                listing = self.inner.pages(prefix, recursive=recursive, most=most, likely=likely)
+                pages = [page async for page in listing]
                 for page in reversed(pages):
                     yield page[::-1]
 

@@ -1,9 +1,10 @@
-"""What S3 lists, read in two ways that must say the same."""
+"""What S3 lists: read in two ways that must say the same, and page by page or side by side."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 from xml.sax.saxutils import escape
@@ -17,8 +18,11 @@ from neuro_sdk import TransferConfig
 from neuro_sdk._core.sigv4 import Keys
 from neuro_sdk._providers.opendal import Stat
 from neuro_sdk._providers.s3 import S3Access, S3Requests, parse
-from neuro_sdk._providers.s3_engine import S3Engine, read, scanned
+from neuro_sdk._providers.s3_engine import S3Engine
+from neuro_sdk._providers.s3_listing import answers
+from neuro_sdk._providers.s3_pages import entries, read, scanned
 from neuro_sdk.errors import StorageError
+from neuro_sdk.protocols import Likely
 
 _TEXT = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), min_size=1)
 _BLOBS = st.lists(st.tuples(_TEXT, st.integers(0, 1 << 50)), max_size=8)
@@ -62,8 +66,7 @@ def test_both_ways_say_the_same(form: str, blobs: list[tuple[str, int]], quote: 
     rows = scanned(answer)
     assert rows is not None
     assert len(rows) == len(blobs)
-    engine = S3Engine.__new__(S3Engine)
-    pages = engine._entries(answer, "", sort=False)
+    pages = entries(answer, sort=False)
     assert [entry for page in pages for entry in page] == expected
 
 
@@ -84,11 +87,9 @@ def test_what_is_written_in_another_way_is_parsed(text: str) -> None:
 
 
 def test_what_is_no_listing() -> None:
-    engine = S3Engine.__new__(S3Engine)
-    engine.bucket = "box"
     for answer in (b"", b"<html></html>", b'{"keys": []}', b"<ListBucketResult>\xff"):
-        with pytest.raises(StorageError, match="no listing"):
-            _ = [*engine._entries(answer, "a/", sort=False)]
+        with pytest.raises(ValueError, match="no listing"):
+            _ = [*entries(answer, sort=False)]
 
 
 @asynccontextmanager
@@ -124,8 +125,8 @@ def _page(*keys: str, token: str = "") -> bytes:
 
 
 async def test_the_token_of_a_page_asks_for_the_next() -> None:
-    answers = [_page("a", token="x&amp;y="), _page("b", token="z"), _page("c")]
-    async with _store(answers) as (engine, asked):
+    pages_there = [_page("a", token="x&amp;y="), _page("b", token="z"), _page("c")]
+    async with _store(pages_there) as (engine, asked):
         pages = [page async for page in engine.pages("", recursive=True)]
         assert [entry.path for page in pages for entry in page] == ["a", "b", "c"]
         assert [told.get("continuation-token") for told in asked] == [None, "x&y=", "z"]
@@ -146,3 +147,122 @@ async def test_a_listing_without_an_end_ends(token: str) -> None:
         with pytest.raises(StorageError, match="no end"):
             _ = [page async for page in engine.pages("", recursive=True)]
         assert len(asked) <= 2
+
+
+async def test_what_is_no_listing_is_told() -> None:
+    async with _store([b"<html></html>"] * 2) as (engine, _):
+        with pytest.raises(StorageError, match="no listing"):
+            _ = [page async for page in engine.pages("a/", recursive=True)]
+
+
+class _Keys:
+    """A store with these keys, in some order, which it lists so many at a time."""
+
+    def __init__(self, keys: Sequence[str], *, size: int, follows: bool = True) -> None:
+        self._keys = keys
+        self._size = size
+        self._follows = follows
+        self.asked: list[Mapping[str, str]] = []
+        self.failing = False
+        self.first = asyncio.Event()
+        self.first.set()
+
+    async def ask(self, query: Mapping[str, str]) -> bytes:
+        self.asked.append(query)
+        await asyncio.sleep(0)
+        start = int(query.get("continuation-token", 0))
+        if (after := query.get("start-after")) is None:
+            await self.first.wait()
+        elif self.failing:
+            raise StorageError("out of order")
+        elif self._follows:
+            # By the text of keys, whatever the order of the listing is.
+            start = next((n for n, key in enumerate(self._keys) if key > after), len(self._keys))
+        end = start + self._size
+        token = str(end) if end < len(self._keys) else ""
+        return _page(*self._keys[start:end], token=token)
+
+    async def listed(self, likely: Likely | None = None) -> list[str]:
+        found = []
+        coming = answers(self.ask, {"prefix": ""}, bucket="box", likely=likely)
+        async with aclosing(coming) as pages:
+            async for (answer,) in pages:
+                found += [entry.path for page in entries(answer, sort=False) for entry in page]
+        return found
+
+
+def _likely(keys: Sequence[str]) -> Likely:
+    async def likely(_: int) -> AsyncGenerator[str, None]:
+        for key in keys:
+            await asyncio.sleep(0)
+            yield key
+
+    return likely
+
+
+_ALPHABET = st.text("ab/-&<é", min_size=1, max_size=4)
+_SOME = st.lists(_ALPHABET, max_size=40, unique=True)
+
+
+@given(
+    keys=_SOME,
+    likely=_SOME,
+    there=st.lists(st.integers(0, 39)),
+    size=st.integers(1, 12),
+    follows=st.booleans(),
+    by_folders=st.booleans(),
+)
+def test_what_is_likely_changes_nothing(
+    keys: list[str],
+    likely: list[str],
+    there: list[int],
+    size: int,
+    follows: bool,
+    by_folders: bool,
+) -> None:
+    if by_folders:
+        keys.sort(key=lambda key: key.split("/"))
+    else:
+        keys.sort()
+    # Some that are there, some that are not, and in no order.
+    likely += [keys[number] for number in there if number < len(keys)]
+    store = _Keys(keys, size=size, follows=follows)
+    assert asyncio.run(store.listed(_likely(likely))) == keys
+
+
+_MANY = [f"{number:04}" for number in range(2000)]
+_APART = _MANY[94::95]  # for pages of a hundred
+
+
+async def test_pages_come_side_by_side() -> None:
+    store = _Keys(_MANY, size=100)
+    store.first.clear()
+    listing = asyncio.create_task(store.listed(_likely(_APART)))
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert len(store.asked) == 4  # a few are on their way before the first is there
+    store.first.set()
+    assert await listing == _MANY
+    assert [query.get("start-after") for query in store.asked] == [None, *_APART]
+    assert not any("continuation-token" in query for query in store.asked)
+
+
+async def test_what_is_likely_elsewhere_is_not_asked_for_long() -> None:
+    store = _Keys(_MANY, size=100)
+    elsewhere = [f"{key}x" for key in _MANY[::5]]
+    assert await store.listed(_likely(elsewhere)) == _MANY
+    assert len(store.asked) <= 20 + 6
+
+
+async def test_one_that_fails_is_asked_for_in_its_turn() -> None:
+    store = _Keys(_MANY, size=100)
+    store.failing = True
+    assert await store.listed(_likely(_APART)) == _MANY
+
+
+async def test_leaving_ends_what_is_on_its_way() -> None:
+    store = _Keys(_MANY, size=100)
+    listing = answers(store.ask, {"prefix": ""}, bucket="box", likely=_likely(_APART))
+    await anext(listing)
+    await listing.aclose()
+    assert asyncio.all_tasks() == {asyncio.current_task()}

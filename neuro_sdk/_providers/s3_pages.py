@@ -1,0 +1,145 @@
+"""What an answer to ListObjectsV2 says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from operator import itemgetter
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+from .._core.versions import quoted
+from .opendal import Stat
+from .s3 import parse, tag
+
+__all__ = [
+    "Divided",
+    "continues",
+    "divide",
+    "entries",
+    "is_listing",
+    "last_key",
+    "next_token",
+    "read",
+    "scanned",
+]
+
+# What goes on is asked for before an answer is parsed. Keys are escaped, so no key looks so.
+_NEXT = re.compile(rb"<(?:\w+:)?NextContinuationToken>([^<]+)<")
+_MORE = re.compile(rb"<(?:\w+:)?IsTruncated>\s*true\s*<")
+_BEGIN, _END = b"<Contents>", b"</Contents>"
+
+
+def is_listing(answer: bytes) -> bool:
+    """False for an error that was sent as a success, and for what is no answer of S3."""
+    return b"<ListBucketResult" in answer[:1024]
+
+
+def next_token(answer: bytes) -> str | None:
+    """The token of the page after this one; None after the last, "" if there should be one."""
+    if _MORE.search(answer) is None:
+        return None
+    token = _NEXT.search(answer)
+    return "" if token is None else _plain(token[1].decode())
+
+
+def last_key(answer: bytes) -> str:
+    """The last blob, or ""."""
+    text = answer[answer.rfind(b"<Key>") :].decode(errors="replace")
+    return _plain(text[5 : text.find("<")]) if text.startswith("<Key>") else ""
+
+
+class Divided(NamedTuple):
+    """One answer as two."""
+
+    before: bytes
+    after: bytes
+    blobs: bytes
+    """The elements of *after* alone."""
+
+
+def divide(answer: bytes, key: str) -> Divided | None:
+    """The answer up to the blob *key* and from there on; None if there is no such, or no more."""
+    at = answer.find(f"<Key>{key}</Key>".encode())
+    first = answer.find(_BEGIN)
+    if at < 0 or first < 0:
+        return None
+    end = answer.find(_END, at) + len(_END)
+    last = answer.rfind(_END) + len(_END)
+    if end == last:
+        return None
+    head, tail = answer[:end], answer[end:]
+    return Divided(head + answer[last:], answer[:first] + tail, answer[end:last])
+
+
+def continues(answer: bytes, blobs: bytes) -> bool:
+    """True if the answer lists these *blobs*, to the letter, before any other."""
+    return is_listing(answer) and answer.startswith(blobs, answer.find(_BEGIN))
+
+
+def entries(answer: bytes, *, sort: bool) -> Iterator[Sequence[Stat]]:
+    """What an answer lists, some at a time; ValueError if it is no listing."""
+    rows = None if sort else scanned(answer)
+    if rows is not None:
+        for start in range(0, len(rows), _PAGE):
+            yield [_stat(*row) for row in rows[start : start + _PAGE]]
+        return
+    root = parse(answer)
+    if tag(root) != "ListBucketResult":
+        raise ValueError("no listing")
+    found = sorted(read(root), key=lambda entry: entry.path.encode())
+    if found:
+        yield found
+
+
+# What lives at once is kept small, and is nothing but the result: a tree of elements has ten
+# objects for each entry, and Python's collector looks at all it knows after so many.
+_PAGE = 250
+
+_FIELDS = ("Key", "Size", "LastModified", "ETag")
+
+
+def scanned(answer: bytes) -> Sequence[Sequence[str]] | None:
+    """The escaped fields of all blobs, where an answer lists blobs alone, and all in one form."""
+    try:
+        text = answer.decode()
+    except UnicodeDecodeError:
+        return None
+    start, end = text.find("<Contents>"), text.find("</Contents>")
+    if "<ListBucketResult" not in text[:start] or "<!" in text or "<CommonPrefixes" in text:
+        return None
+    count = text.count("<Contents>")
+    if any(text.count(f"<{name}>") != count for name in _FIELDS):
+        return None
+    form = sorted(_FIELDS, key=lambda name: text.find(f"<{name}>", start, end))
+    pattern = re.compile(".*?".join(f"<{name}>([^<]*)</{name}>" for name in form), re.DOTALL)
+    rows = pattern.findall(text)
+    return [*map(itemgetter(*map(form.index, _FIELDS)), rows)] if len(rows) == count else None
+
+
+def _stat(key: str, size: str, time: str, etag: str) -> Stat:
+    tag = etag.replace("&#34;", '"').replace("&quot;", '"')
+    return Stat(_plain(key), int(size or 0), _time(time), quoted(_plain(tag)))
+
+
+def read(root: ElementTree.Element) -> list[Stat]:
+    """The entries of any answer."""
+    space = root.tag.removesuffix("ListBucketResult")
+    found = []
+    for blob in root.iterfind(f"{space}Contents"):
+        key, size, time, etag = (blob.findtext(f"{space}{name}", "") for name in _FIELDS)
+        found.append(Stat(key, int(size or 0), _time(time), quoted(etag)))
+    for common in root.iterfind(f"{space}CommonPrefixes"):
+        found.append(Stat(common.findtext(f"{space}Prefix", "")))
+    return found
+
+
+def _plain(text: str) -> str:
+    if "&" not in text:
+        return text
+    return ElementTree.fromstring(f"<a>{text}</a>").text or ""  # noqa: S314 - see parse
+
+
+def _time(text: str) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
