@@ -19,8 +19,9 @@ from .steps import Step, Steps
 
 __all__ = ["Removal", "is_directory", "remove", "remove_batch"]
 
-_BATCH = 1000
-_BATCHES = 4  # at once, while the listing goes on
+# A store removes the keys of a request one after another, so a page of a listing is divided.
+_BATCH = 340
+_BATCHES = 6  # at once, while the listing goes on
 
 
 async def is_directory(provider: Provider, key: str) -> bool:
