@@ -100,6 +100,23 @@ print("\\n".join(name for name in new if "cython" not in name))
     assert set(done.stdout.split()) == SMALL | more
 
 
+def test_a_client_of_this_machine_needs_no_http(tmp_path: Path) -> None:
+    script = f"""
+import asyncio, sys, neuro_sdk
+async def main():
+    async with neuro_sdk.local({str(tmp_path)!r}) as client:
+        await client.buckets.create("box")
+        await client.buckets.put_blob("box", "a", b"1")
+        await client.buckets.list_blobs("blob:box/").collect()
+asyncio.run(main())
+print("aiohttp" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
 def test_the_import_of_the_commands_draws_nothing() -> None:
     script = "import sys, neuro_sdk.cli; print(*(n for n in sys.modules if n[:5] == 'rich.'))"
     done = subprocess.run(

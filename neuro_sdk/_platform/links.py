@@ -17,14 +17,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from email.utils import format_datetime
 from mimetypes import MimeTypes
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes
 
-from aiohttp import web
 from yarl import URL
 
 from .._core.models import BlobObject
 from ..errors import BlobIsADirectory, NeuroError, ResourceNotFound, local_error
 from ..protocols import Provider
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 __all__ = ["LinkServer"]
 
@@ -63,6 +66,8 @@ class LinkServer:
                 await runner.cleanup()
 
     async def _port(self) -> int:
+        from aiohttp import web  # it takes its time, and few clients sign such a URL
+
         async with self._starting:
             if self._runner is None:
                 server = web.Server(self._answer, access_log=None, handler_cancellation=True)
@@ -97,6 +102,8 @@ class LinkServer:
         return (bucket_id, key) if time.time() < int(expires) else None
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        from aiohttp import web
+
         if request.method not in ("GET", "HEAD"):
             return web.Response(status=405, headers={"Allow": "GET, HEAD"})
         verified = self._verified(request)
@@ -123,6 +130,8 @@ async def _send(
     An error before the first byte is raised; after it, all that is left is to break the
     connection, so that nobody takes a part for the whole.
     """
+    from aiohttp import web
+
     headers = _headers(entry)
     start, stop = 0, entry.size
     wanted = _wanted(request, headers, entry.size)
