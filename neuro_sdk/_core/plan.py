@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import NamedTuple
 
-__all__ = ["Action", "Side", "deletion_problem", "plan_download", "plan_sync", "plan_upload"]
+from .models import BucketEntry
+
+__all__ = ["Action", "End", "Side", "deletion_problem", "plan_download", "plan_sync", "plan_upload"]
 
 _EXACT = timedelta(0)
 
@@ -27,13 +29,17 @@ class Action(Enum):
 
 
 class Side(NamedTuple):
-    """One end of a transfer: size in bytes and time of the last change, if known."""
+    """A file as one end of a transfer: size in bytes and time of the last change, if known."""
 
     size: int
     modified_at: datetime | None
 
 
-def plan_upload(source: Side, target: Side | None, *, update: bool) -> Action:
+End = Side | BucketEntry
+"""One end of a transfer, a file or a blob."""
+
+
+def plan_upload(source: End, target: End | None, *, update: bool) -> Action:
     """COPY, or SKIP where *update* finds that the blob is certainly not older than the file.
 
     Stores round the times of blobs down, so a blob that seems as old as the file is not older.
@@ -44,8 +50,8 @@ def plan_upload(source: Side, target: Side | None, *, update: bool) -> Action:
 
 
 def plan_download(
-    source: Side,
-    target: Side | None,
+    source: End,
+    target: End | None,
     *,
     update: bool,
     continue_: bool,
@@ -72,7 +78,7 @@ def plan_download(
     return Action.SKIP if update else Action.COPY
 
 
-def plan_sync(source: Side, target: Side | None, *, grain: timedelta = _EXACT) -> Action:
+def plan_sync(source: End, target: End | None, *, grain: timedelta = _EXACT) -> Action:
     """SKIP what is as large at the destination and certainly not older, else COPY."""
     if target is None or target.size != source.size:
         return Action.COPY
@@ -95,7 +101,7 @@ def deletion_problem(*, extras: int, max_delete: int | None, source_empty: bool)
     return None
 
 
-def _latest(source: Side, grain: timedelta) -> datetime | None:
+def _latest(source: End, grain: timedelta) -> datetime | None:
     moment = source.modified_at
     return moment + grain if moment is not None and grain > _EXACT else moment
 

@@ -27,7 +27,8 @@ from .pool import ConnectionPool, Response
 from .ranges import Ranges
 from .s3 import CHECKSUM, S3Requests, crc32c
 from .s3_listing import answers
-from .s3_pages import entries, is_listing
+from .s3_pages import entries
+from .s3_verbs import not_removed, removal
 
 __all__ = ["S3Engine"]
 
@@ -151,12 +152,36 @@ class S3Engine(Engine):
 
     async def _listed(self, query: Mapping[str, str]) -> bytes:
         told = urlencode(query, quote_via=quote, safe="")
-        response = await self._ask("GET", None, {}, query=told, most=_ANSWER)
-        body = None if response is None or response.status != 200 else response.body
-        if body is not None and is_listing(body):
-            return body
+        return await self._told("ListBucketResult", "GET", told, about=query["prefix"])
+
+    async def delete_many(self, keys: Sequence[str]) -> Mapping[str, Exception]:
+        """Remove up to 1,000 keys with one request; the answer holds what failed."""
+        headers, body = removal(keys)
+        answer = await self._told("DeleteResult", "POST", "delete=", headers, body)
+        return {
+            key: self._requests.error(code, message, key)
+            for key, code, message in not_removed(answer)
+        }
+
+    async def _told(
+        self,
+        what: str,
+        method: str,
+        query: str,
+        headers: Mapping[str, str] = {},
+        body: bytes = b"",
+        *,
+        about: str | None = None,
+    ) -> bytes:
+        """The document *what* that answers a request to the bucket, which may be sent twice."""
+        response = await self._ask(method, None, headers, body, query=query, most=_ANSWER)
+        answer = None if response is None or response.status != 200 else response.body
+        if answer is not None and f"<{what}".encode() in answer[:1024]:
+            return answer
         # Whoever asks the long way asks more than once, and is told better.
-        return (await self._requests.send("GET", None, told, about=query["prefix"])).body
+        pieces = [body] if body else []
+        sent = await self._requests.send(method, None, query, pieces, headers=headers, about=about)
+        return sent.body
 
     def _read(self, answer: bytes, prefix: str, *, sort: bool) -> Iterator[Sequence[Stat]]:
         try:

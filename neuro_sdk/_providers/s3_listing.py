@@ -32,8 +32,9 @@ async def answers(
 ) -> AsyncGenerator[Sequence[bytes], None]:
     """One after another the answers that list all that *query* asks for."""
     async with _Ahead(ask, query, likely) as ahead:
-        answer, token = await ask(query), None
-        while True:
+        before: str | None = None
+        answer = await ask(query)
+        while (token := next_token(answer)) is not None:
             found = await ahead.find(answer)
             if found is not None:
                 key, parts = found
@@ -42,13 +43,13 @@ async def answers(
                 if further is not None:
                     answer = further
                     continue
-            yield [answer if found is None else found[1].after]
-            before, token = token, next_token(answer)
-            if token is None:
-                return
+                answer = parts.after
+            yield [answer]
             if token in ("", before):
                 raise StorageError("the listing has no end", bucket=bucket)
+            before = token
             answer = await ask({**query, "continuation-token": token})
+        yield [answer]
 
 
 class _Ahead:

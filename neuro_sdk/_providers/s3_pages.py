@@ -18,7 +18,6 @@ __all__ = [
     "continues",
     "divide",
     "entries",
-    "is_listing",
     "last_key",
     "next_token",
     "read",
@@ -29,11 +28,6 @@ __all__ = [
 _NEXT = re.compile(rb"<(?:\w+:)?NextContinuationToken>([^<]+)<")
 _MORE = re.compile(rb"<(?:\w+:)?IsTruncated>\s*true\s*<")
 _BEGIN, _END = b"<Contents>", b"</Contents>"
-
-
-def is_listing(answer: bytes) -> bool:
-    """False for an error that was sent as a success, and for what is no answer of S3."""
-    return b"<ListBucketResult" in answer[:1024]
 
 
 def next_token(answer: bytes) -> str | None:
@@ -75,7 +69,8 @@ def divide(answer: bytes, key: str) -> Divided | None:
 
 def continues(answer: bytes, blobs: bytes) -> bool:
     """True if the answer lists these *blobs*, to the letter, before any other."""
-    return is_listing(answer) and answer.startswith(blobs, answer.find(_BEGIN))
+    first = answer.find(_BEGIN)
+    return first >= 0 and answer.startswith(blobs, first)
 
 
 def entries(answer: bytes, *, sort: bool) -> Iterator[Sequence[Stat]]:

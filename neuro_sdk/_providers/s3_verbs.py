@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 from xml.etree import ElementTree
 
 from .._core.parts import PartLimits
 from .s3 import CHECKSUM, S3Requests, crc32c, parse, tag, texts
 
-__all__ = ["S3Multipart", "delete_many"]
+__all__ = ["S3Multipart", "not_removed", "removal"]
 
 _LIMITS = PartLimits(least=5 << 20, most=5 << 30, count=10_000)
 
@@ -93,23 +93,24 @@ class S3Multipart:
         await self._requests.send("DELETE", key, query, expected=(404,))
 
 
-async def delete_many(requests: S3Requests, keys: Sequence[str]) -> Mapping[str, Exception]:
-    """Remove up to 1,000 keys with one request; the answer holds what failed."""
+def removal(keys: Sequence[str]) -> tuple[Mapping[str, str], bytes]:
+    """Headers and body of a request to remove up to 1,000 keys."""
     root = ElementTree.Element("Delete")
     ElementTree.SubElement(root, "Quiet").text = "true"
     for key in keys:
         ElementTree.SubElement(ElementTree.SubElement(root, "Object"), "Key").text = key
     body = _document(root)
     digest = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
-    answer = await requests.send("POST", None, "delete=", [body], headers={"Content-MD5": digest})
-    failed: dict[str, Exception] = {}
-    for element in parse(answer.body).iter():
+    return {"Content-MD5": digest}, body
+
+
+def not_removed(answer: bytes) -> Iterator[tuple[str, str, str]]:
+    """Key, code and message of what failed."""
+    for element in parse(answer).iter():
         if tag(element) == "Error":
             told = texts(element)
-            key = told.get("Key", "")
             if told.get("Code") != "NoSuchKey":
-                failed[key] = requests.error(told.get("Code", ""), told.get("Message", ""), key)
-    return failed
+                yield told.get("Key", ""), told.get("Code", ""), told.get("Message", "")
 
 
 def _document(root: ElementTree.Element) -> bytes:

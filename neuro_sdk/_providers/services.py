@@ -19,7 +19,7 @@ from .local import LocalProvider
 from .objects import ObjectProvider
 from .s3 import S3Access, S3Requests
 from .s3_engine import S3Engine
-from .s3_verbs import S3Multipart, delete_many
+from .s3_verbs import S3Multipart
 
 __all__ = ["PROVIDERS", "open_provider", "opener"]
 
@@ -59,7 +59,7 @@ def _s3(
         engine,
         rules=rules,
         transfer=transfer,
-        bulk_delete=partial(delete_many, requests),
+        bulk_delete=engine.delete_many,
         multipart=S3Multipart(requests),
         folders=folders,
         closing=engine.close,

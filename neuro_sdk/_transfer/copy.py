@@ -16,7 +16,7 @@ from .._aio import Job, run_bounded
 from .._core.config import TransferConfig
 from .._core.keys import check_key, common_text, key_error, key_problem, overlap, tree_prefix
 from .._core.models import BlobObject, BucketEntry
-from .._core.plan import Action, Side, plan_upload
+from .._core.plan import Action, plan_upload
 from .._core.versions import same_version, tags_differ
 from ..errors import (
     BlobChanged,
@@ -246,22 +246,22 @@ class Copy:
         """What is to be done, decided path by path in the order of the keys."""
         wanted = Wanted(self._filter)
         listing = list_tree(self.source, self.prefix, instead="copy_blob")
-        there = self.target.pages(self.new, recursive=True)
-        async with aclosing(listing), Cursor(there, self._update) as cursor:
+        target = self.target.pages(self.new, recursive=True)
+        async with aclosing(listing), Cursor(target, self._update) as cursor:
             first = True
             async for page in listing:
                 if first:
                     await self._check_apart(page[0])
                     first = False
                 paths = [entry.key[len(self.prefix) :] for entry in page]
-                known = await cursor.sides([self.new + path for path in paths])
+                known = await cursor.entries([self.new + path for path in paths])
                 steps = []
-                for entry, path, side in zip(page, paths, known, strict=True):
+                for entry, path, there in zip(page, paths, known, strict=True):
                     assert isinstance(entry, BlobObject)
                     if path == "":
                         continue
                     if self._filter is None or await wanted.wants(path):
-                        step = self._step(entry, path, side)
+                        step = self._step(entry, path, there)
                     else:
                         step = Step(path, entry, Action.SKIP, entry.size, LEFT_OUT, left_out=True)
                     steps.append(step)
@@ -273,17 +273,16 @@ class Copy:
         keys = [self.new + path for path in paths]
         there = self.target.pages(common_text(keys), recursive=True)
         async with Cursor(there, self._update) as cursor:
-            return [*map(self._step, blobs, paths, await cursor.sides(keys))]
+            return [*map(self._step, blobs, paths, await cursor.entries(keys))]
 
-    def _step(self, entry: BlobObject, path: str, known: Side | None) -> Step[BlobObject]:
+    def _step(self, entry: BlobObject, path: str, known: BucketEntry | None) -> Step[BlobObject]:
         for provider, key in ((self.source, entry.key), (self.target, self.new + path)):
             error = key_error(key, provider.rules, bucket=_name(provider))
             if error is not None:
                 return Step(path, entry, error=error)
         if path.endswith("/"):
             return Step(path, entry, Action.COPY if known is None else None)
-        side = Side(entry.size, entry.modified_at)
-        action = plan_upload(side, known, update=self._update)
+        action = plan_upload(entry, known, update=self._update)
         reason = self.skipped if action is Action.SKIP else ""
         return Step(path, entry, action, entry.size, reason)
 

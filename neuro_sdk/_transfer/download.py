@@ -78,9 +78,7 @@ async def download_file(
     blob = await provider.head(key)
     await disk.run(target.parent, make_folders, target.parent)
     (known,) = await disk.run(target, stat_many, [str(target)])
-    action = plan_download(
-        _side(blob), known, update=update, continue_=continue_, grain=provider.grain
-    )
+    action = plan_download(blob, known, update=update, continue_=continue_, grain=provider.grain)
     events = None
     if progress is not None:
         events = FileEvents(progress, provider.bucket.blob_url(key), file_url(target))
@@ -96,10 +94,6 @@ async def download_file(
     await verify_download(disk, provider, blob, str(target))
     if events is not None:
         events.complete()
-
-
-def _side(blob: BucketEntry) -> Side:
-    return Side(blob.size, blob.modified_at)
 
 
 class _Fetch:
@@ -333,7 +327,7 @@ class Download:
             return Step(path, entry, error=error)
         if path.endswith("/"):
             return Step(path, entry)
-        action = self._choose(_side(entry), known) if self._choose is not None else Action.COPY
+        action = self._choose(entry, known) if self._choose is not None else Action.COPY
         reason = self._skipped if action is Action.SKIP else ""
         return Step(path, entry, action, entry.size, reason)
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
 from .._aio import Errand, Job
-from .._core.plan import Action, Side
+from .._core.plan import Action, End
 from ..errors import LocalError, NeuroError
 from .bounds import Bounds
 from .disk import Disk
@@ -25,7 +25,7 @@ S = TypeVar("S")
 
 Filter = Callable[[str], Awaitable[bool]]
 
-Choose = Callable[[Side, Side | None], Action]
+Choose = Callable[[End, End | None], Action]
 """What to do with a file, from the source and what is at the destination."""
 
 LEFT_OUT = "left out by the filter"

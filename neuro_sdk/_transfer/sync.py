@@ -336,7 +336,7 @@ class SyncDown(Sync[Side]):
                     if names is not None:
                         missing = folded(key) not in names
                     else:
-                        missing = await cursor.sides([key]) == [None]
+                        missing = await cursor.entries([key]) == [None]
                     if missing:
                         yield step
 

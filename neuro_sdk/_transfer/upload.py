@@ -13,7 +13,7 @@ from typing import Self
 from .._aio import Errand, Job, dropped, run_bounded
 from .._core.config import TransferConfig
 from .._core.keys import check_key, common_text, key_error, tree_prefix
-from .._core.models import BucketEntry
+from .._core.models import BlobObject, BucketEntry
 from .._core.plan import Action, Side, plan_upload
 from .._core.uri import file_url
 from ..errors import (
@@ -81,12 +81,11 @@ async def upload_file(
         events.complete()
 
 
-async def _find(provider: Provider, key: str) -> Side | None:
+async def _find(provider: Provider, key: str) -> BlobObject | None:
     try:
-        found = await provider.head(key)
+        return await provider.head(key)
     except BlobNotFound:
         return None
-    return Side(found.size, found.modified_at)
 
 
 async def _send(
@@ -238,16 +237,16 @@ class Upload:
         async with aclosing(walked) as tree, Cursor(listing, self._choose is not None) as there:
             async for page in tree:
                 keys = [self.prefix + found.path for found in page]
-                yield [*map(self._step, page, keys, await there.sides(keys))]
+                yield [*map(self._step, page, keys, await there.entries(keys))]
 
     async def steps_of(self, found: Sequence[Found]) -> Sequence[Step[Found]]:
         """What is to be done with some that were found before, in their order."""
         keys = [self.prefix + one.path for one in found]
         listing = self.provider.pages(common_text(keys), recursive=True)
         async with Cursor(listing, self._choose is not None) as there:
-            return [*map(self._step, found, keys, await there.sides(keys))]
+            return [*map(self._step, found, keys, await there.entries(keys))]
 
-    def _step(self, found: Found, key: str, known: Side | None) -> Step[Found]:
+    def _step(self, found: Found, key: str, known: BucketEntry | None) -> Step[Found]:
         path = found.path
         if found.kind is Kind.LEFT_OUT:
             size = found.side.size if found.side is not None else 0
@@ -380,16 +379,16 @@ class Cursor:
             await dropped(self._first)
         await self._pages.aclose()
 
-    async def sides(self, keys: Sequence[str]) -> Sequence[Side | None]:
+    async def entries(self, keys: Sequence[str]) -> Sequence[BucketEntry | None]:
         """What the listing has for each of *keys*."""
         if not self._wanted:
             return [None] * len(keys)
-        found: list[Side | None] = []
+        found: list[BucketEntry | None] = []
         for key in keys:
             entry = self._held.get(key)
             if entry is None and not self._passed(key):
                 entry = await self._read(key)
-            found.append(None if entry is None else Side(entry.size, entry.modified_at))
+            found.append(entry)
         return found
 
     def _passed(self, key: str) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import aclosing, closing
 from enum import Enum
 from itertools import chain, islice
+from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,20 +52,18 @@ class Found(NamedTuple):
     reason: str = ""
 
 
-class _Child(NamedTuple):
-    name: str  # with a slash at the end for a folder
-    local: str
-    side: Side | None = None
-    identity: tuple[int, int] | None = None
-    error: LocalError | None = None
+class _Folder(NamedTuple):
+    """One to be scanned; ``path`` is empty for the root, else it ends in a slash."""
 
-    @property
-    def is_folder(self) -> bool:
-        return self.name.endswith("/")
+    path: str
+    local: str
+    identity: tuple[int, int]
 
 
 class _Scan(NamedTuple):
-    children: Sequence[_Child]
+    """What a folder holds, in the order of keys."""
+
+    children: Sequence[Found | _Folder]
     ignore_files: Sequence[bytes]
     error: LocalError | None = None
 
@@ -91,9 +90,9 @@ async def walk(
     """
     names = sorted(ignore_file_names)
     rules = await rules_above(disk, root, names)
-    identity = await disk.run(root, _identity, str(root))
+    folder = _Folder("", str(root), await disk.run(root, _identity, str(root)))
     walker = _Walker(disk, filter_, names, tell_left_out)
-    async with aclosing(walker.tree(str(root), rules, identity)) as tree:
+    async with aclosing(walker.tree(folder, rules)) as tree:
         async for page in tree:
             yield page
 
@@ -117,23 +116,21 @@ class _Walker:
         self._ignore_names = ignore_names
         self._tell_left_out = tell_left_out
 
-    def tree(
-        self, root: str, rules: IgnoreRules, identity: tuple[int, int]
-    ) -> AsyncGenerator[Sequence[Found], None]:
-        return self._folder("", root, rules, (identity,), _Ahead(self._scan, iter([root])))
+    def tree(self, root: _Folder, rules: IgnoreRules) -> AsyncGenerator[Sequence[Found], None]:
+        return self._folder(root, rules, (), _Ahead(self._scan, iter([root])))
 
-    def _scan(self, folders: Sequence[str]) -> asyncio.Future[_Scans]:
-        return self._disk.begin(folders[0], _scan_some, folders, self._ignore_names)
+    def _scan(self, folders: Sequence[_Folder]) -> asyncio.Future[_Scans]:
+        return self._disk.begin(folders[0].local, _scan_some, folders, self._ignore_names)
 
     async def _folder(
         self,
-        path: str,
-        local: str,
+        folder: _Folder,
         rules: IgnoreRules,
         above: tuple[tuple[int, int], ...],
         scans: _Ahead,
     ) -> AsyncGenerator[Sequence[Found], None]:
-        scan = await scans.of(local)
+        path, local, identity = folder
+        scan = await scans.of(folder)
         if scan.error is not None:
             if path == "":
                 raise scan.error
@@ -142,31 +139,28 @@ class _Walker:
         base = Path(local).as_posix()
         for data in scan.ignore_files:
             rules = rules.extended(base, parse_ignore(data))
+        above = (*above, identity)
         page = [Found(Kind.FOLDER if scan.children else Kind.EMPTY_FOLDER, path, local)]
         all_wanted = self._filter is None and not rules
-        folders = (c.local for c in scan.children if c.is_folder and not _ignored(c, base, rules))
-        with closing(_Ahead(self._scan, folders)) as ahead:
+        with closing(_Ahead(self._scan, self._below(scan, base, rules))) as ahead:
             for child in scan.children:
-                name = path + child.name
-                reason = "" if all_wanted else await self._left_out(name, child, base, rules)
+                reason = "" if all_wanted else await self._left_out(child, base, rules)
                 if reason:
                     if self._tell_left_out:
-                        left = Found(Kind.LEFT_OUT, name, child.local, child.side, reason=reason)
-                        page.append(left)
-                elif child.error is not None:
-                    page.append(Found(Kind.PROBLEM, name, child.local, error=child.error))
-                elif child.side is not None:
-                    page.append(Found(Kind.FILE, name, child.local, child.side))
-                elif child.identity is None or child.identity in above:
+                        side = child.side if isinstance(child, Found) else None
+                        found = Found(Kind.LEFT_OUT, child.path, child.local, side, reason=reason)
+                        page.append(found)
+                elif isinstance(child, Found):
+                    page.append(child)
+                elif child.identity in above:
                     reason = f"a link that leads back to a folder it lies in: {child.local!r}"
-                    page.append(Found(Kind.PROBLEM, name, child.local, error=LocalError(reason)))
+                    error = LocalError(reason)
+                    page.append(Found(Kind.PROBLEM, child.path, child.local, error=error))
                 else:
                     if page:
                         yield page
                         page = []
-                    identities = (*above, child.identity)
-                    below = self._folder(name, child.local, rules, identities, ahead)
-                    async with aclosing(below):
+                    async with aclosing(self._folder(child, rules, above, ahead)) as below:
                         async for more in below:
                             yield more
                 if len(page) == _PAGE:
@@ -175,10 +169,15 @@ class _Walker:
         if page:
             yield page
 
-    async def _left_out(self, name: str, child: _Child, base: str, rules: IgnoreRules) -> str:
+    def _below(self, scan: _Scan, base: str, rules: IgnoreRules) -> Iterator[_Folder]:
+        for child in scan.children:
+            if isinstance(child, _Folder) and not _ignored(child, base, rules):
+                yield child
+
+    async def _left_out(self, child: Found | _Folder, base: str, rules: IgnoreRules) -> str:
         if _ignored(child, base, rules):
             return "left out by an ignore file"
-        if self._filter is not None and not await ask(self._filter, name):
+        if self._filter is not None and not await ask(self._filter, child.path):
             return LEFT_OUT
         return ""
 
@@ -191,17 +190,19 @@ class _Ahead:
     """
 
     def __init__(
-        self, scan: Callable[[Sequence[str]], asyncio.Future[_Scans]], folders: Iterator[str]
+        self,
+        scan: Callable[[Sequence[_Folder]], asyncio.Future[_Scans]],
+        folders: Iterator[_Folder],
     ) -> None:
         self._scan = scan
         self._folders = folders
-        self._begun: deque[tuple[Sequence[str], asyncio.Future[_Scans]]] = deque()
-        self._ready: dict[str, _Scan] = {}
+        self._begun: deque[tuple[Sequence[_Folder], asyncio.Future[_Scans]]] = deque()
+        self._ready: deque[tuple[_Folder, _Scan]] = deque()
         self._at_once = _AHEAD
         self._begin()
 
     def _begin(self) -> None:
-        ready = sum(len(scan.children) for scan in self._ready.values())
+        ready = sum(len(scan.children) for _, scan in self._ready)
         most = _AHEAD // self._at_once if ready < _ENTRIES_AHEAD else int(not self._ready)
         while len(self._begun) < most:
             folders = [*islice(self._folders, self._at_once)]
@@ -209,22 +210,22 @@ class _Ahead:
                 return
             self._begun.append((folders, self._scan(folders)))
 
-    async def of(self, folder: str) -> _Scan:
+    async def of(self, folder: _Folder) -> _Scan:
         """The scan of *folder*, whose turn it is, and none of those before it is."""
-        while folder not in self._ready:
+        while True:
+            while self._ready:
+                passed, scan = self._ready.popleft()
+                if passed is folder:
+                    self._begin()
+                    return scan
+            self._begin()
             folders, scanning = self._begun[0]
             scans, took_long = await scanning
             self._begun.popleft()
-            self._ready.update(zip(folders, scans, strict=False))
+            self._ready.extend(zip(folders, scans, strict=False))
             self._folders = chain(folders[len(scans) :], self._folders)
             if took_long:
                 self._at_once = 1
-            self._begin()
-        while True:
-            passed = next(iter(self._ready))
-            scan = self._ready.pop(passed)
-            if passed == folder:
-                return scan
 
     def close(self) -> None:
         """Nobody asks for more."""
@@ -233,12 +234,12 @@ class _Ahead:
             scanning.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
-def _ignored(child: _Child, base: str, rules: IgnoreRules) -> bool:
-    path = f"{base.rstrip('/')}/{child.name.rstrip('/')}"
-    return rules.ignores(path, is_dir=child.is_folder)
+def _ignored(child: Found | _Folder, base: str, rules: IgnoreRules) -> bool:
+    name = child.path.rstrip("/").rpartition("/")[2]
+    return rules.ignores(f"{base.rstrip('/')}/{name}", is_dir=child.path.endswith("/"))
 
 
-def _scan_some(folders: Sequence[str], ignore_names: list[str]) -> _Scans:
+def _scan_some(folders: Sequence[_Folder], ignore_names: list[str]) -> _Scans:
     """One after another, until they hold much or it takes long."""
     scans: list[_Scan] = []
     entries, started = 0, time.monotonic()
@@ -246,7 +247,7 @@ def _scan_some(folders: Sequence[str], ignore_names: list[str]) -> _Scans:
         try:
             scans.append(_scan(folder, ignore_names))
         except OSError as error:
-            scans.append(_Scan((), (), local_error(error, error.filename or folder)))
+            scans.append(_Scan((), (), local_error(error, error.filename or folder.local)))
         entries += len(scans[-1].children)
         took_long = time.monotonic() - started > _LONG + entries * _LONG_EACH
         if took_long or entries > _ENTRIES_AHEAD:
@@ -254,32 +255,34 @@ def _scan_some(folders: Sequence[str], ignore_names: list[str]) -> _Scans:
     return _Scans(scans, took_long)
 
 
-def _scan(local: str, ignore_names: list[str]) -> _Scan:
+def _scan(folder: _Folder, ignore_names: list[str]) -> _Scan:
+    above, local, _ = folder
     children = []
     with os.scandir(local) as entries:
         for entry in entries:
             if not is_partial(entry.name):
-                children.append(_child(entry))
-    children.sort(key=lambda child: child.name)
-    present = {child.name for child in children}
-    wanted = [name for name in ignore_names if name in present]
+                children.append(_child(above + entry.name, entry))
+    children.sort(key=attrgetter("path"))
+    present = {child.path for child in children}
+    wanted = [name for name in ignore_names if above + name in present]
     return _Scan(children, read_ignore_files(local, wanted))
 
 
-def _child(entry: os.DirEntry[str]) -> _Child:
+def _child(path: str, entry: os.DirEntry[str]) -> Found | _Folder:
+    local = entry.path
     try:
         found = entry.stat()
     except OSError as error:
+        problem = local_error(error, local)
         if entry.is_symlink():
-            reason = LocalError(f"a link that leads nowhere: {entry.path!r}")
-            return _Child(entry.name, entry.path, error=reason)
-        return _Child(entry.name, entry.path, error=local_error(error, entry.path))
-    if modes.S_ISDIR(found.st_mode):
-        return _Child(entry.name + "/", entry.path, identity=(found.st_dev, found.st_ino))
+            problem = LocalError(f"a link that leads nowhere: {local!r}")
+        return Found(Kind.PROBLEM, path, local, error=problem)
     if modes.S_ISREG(found.st_mode):
-        return _Child(entry.name, entry.path, side=to_side(found))
-    reason = LocalError(f"not a regular file or folder: {entry.path!r}")
-    return _Child(entry.name, entry.path, error=reason)
+        return Found(Kind.FILE, path, local, to_side(found))
+    if modes.S_ISDIR(found.st_mode):
+        return _Folder(path + "/", local, (found.st_dev, found.st_ino))
+    problem = LocalError(f"not a regular file or folder: {local!r}")
+    return Found(Kind.PROBLEM, path, local, error=problem)
 
 
 def read_ignore_files(folder: str, names: list[str]) -> list[bytes]:

@@ -164,8 +164,9 @@ class _Keys:
         self._follows = follows
         self.asked: list[Mapping[str, str]] = []
         self.failing = False
-        self.first = asyncio.Event()
+        self.first, self.further = asyncio.Event(), asyncio.Event()
         self.first.set()
+        self.further.set()
 
     async def ask(self, query: Mapping[str, str]) -> bytes:
         self.asked.append(query)
@@ -173,6 +174,8 @@ class _Keys:
         start = int(query.get("continuation-token", 0))
         if (after := query.get("start-after")) is None:
             await self.first.wait()
+        elif not self.further.is_set():
+            await self.further.wait()
         elif self.failing:
             raise StorageError("out of order")
         elif self._follows:
@@ -245,6 +248,19 @@ async def test_pages_come_side_by_side() -> None:
     assert await listing == _MANY
     assert [query.get("start-after") for query in store.asked] == [None, *_APART]
     assert not any("continuation-token" in query for query in store.asked)
+
+
+async def test_after_the_last_page_nothing_is_waited_for() -> None:
+    store = _Keys(_MANY[:97], size=100)
+    store.first.clear()
+    store.further.clear()
+    listing = asyncio.create_task(store.listed(_likely(_APART)))
+    for _ in range(200):
+        await asyncio.sleep(0)
+    assert len(store.asked) == 4
+    store.first.set()
+    async with asyncio.timeout(10):
+        assert await listing == _MANY[:97]
 
 
 async def test_what_is_likely_elsewhere_is_not_asked_for_long() -> None:

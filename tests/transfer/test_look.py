@@ -124,13 +124,13 @@ class TestWalk:
         root = make_tree(tmp_path / "root", {f"d{number:02}/f": b"" for number in range(40)})
         scan, at_once, most = walking._scan, 0, 0
 
-        def slow(local: str, names: list[str]) -> walking._Scan:
+        def slow(folder: walking._Folder, names: list[str]) -> walking._Scan:
             nonlocal at_once, most
             at_once += 1
             most = max(most, at_once)
             time.sleep(0.02)
             at_once -= 1
-            return scan(local, names)
+            return scan(folder, names)
 
         monkeypatch.setattr(walking, "_scan", slow)
         assert await _files(disk, root) == [f"d{number:02}/f" for number in range(40)]
@@ -151,3 +151,19 @@ class TestWalk:
         monkeypatch.setattr(disk, "begin", counted)
         assert len(await _files(disk, root)) == 40
         assert begun == 4  # the root, and 16 folders at a time
+
+    async def test_what_is_read_ahead_is_bounded(
+        self, disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tree = {f"d{number:02}/f{n}": b"" for number in range(40) for n in range(number % 7)}
+        root = make_tree(tmp_path / "root", tree)
+        monkeypatch.setattr(walking, "_ENTRIES_AHEAD", 5)
+        assert await _files(disk, root) == sorted(tree)
+
+        async def wanted(path: str) -> bool:
+            return path[:3] in {"d05", "d06", "d33"}
+
+        pages = walk(disk, root, filter_=wanted)
+        async with aclosing(pages):
+            found = [one.path async for page in pages for one in page if one.kind is Kind.FILE]
+        assert found == [path for path in sorted(tree) if path[:3] in {"d05", "d06", "d33"}]
