@@ -1,4 +1,4 @@
-"""The engine of S3: listings a page ahead, and parts of large blobs, by requests of our own.
+"""The engine of S3: listings, many keys, small blobs and parts of large ones by our own requests.
 
 OpenDAL's binding reads a page when the last one is used up, and hands each entry from one loop to
 another; its blocking listing holds the interpreter's lock while it waits.
@@ -46,6 +46,7 @@ class S3Engine(Engine):
     ) -> None:
         super().__init__("s3", options, bucket=bucket, limits=transfer)
         self._requests = requests
+        self._patience = transfer.timeout
         assert self.limit is not None
         # Whoever has to go through a proxy is left to OpenDAL, which knows how.
         self._straight = find_proxy(URL(requests.base).origin()) is None
@@ -106,6 +107,7 @@ class S3Engine(Engine):
         *,
         query: str = "",
         most: int = SMALL,
+        seconds: float | None = None,
     ) -> Response | None:
         """The answer to one attempt; None if there is none, for whatever reason."""
         if not (self._straight and self.is_quick):
@@ -113,7 +115,9 @@ class S3Engine(Engine):
         check_process()
         target, signed = self._requests.sign(method, path, headers, query)
         try:
-            return await self._pool.request(method, target, signed, body, most=most, seconds=SOON)
+            return await self._pool.request(
+                method, target, signed, body, most=most, seconds=seconds or SOON
+            )
         except TimeoutError:
             self.note_slow()
         except (OSError, ValueError):
@@ -157,7 +161,10 @@ class S3Engine(Engine):
     async def delete_many(self, keys: Sequence[str]) -> Mapping[str, Exception]:
         """Remove up to 1,000 keys with one request; the answer holds what failed."""
         headers, body = removal(keys)
-        answer = await self._told("DeleteResult", "POST", "delete=", headers, body)
+        # What a store does one after another takes its time where it is no slow one either.
+        answer = await self._told(
+            "DeleteResult", "POST", "delete=", headers, body, seconds=self._patience
+        )
         return {
             key: self._requests.error(code, message, key)
             for key, code, message in not_removed(answer)
@@ -172,9 +179,12 @@ class S3Engine(Engine):
         body: bytes = b"",
         *,
         about: str | None = None,
+        seconds: float | None = None,
     ) -> bytes:
         """The document *what* that answers a request to the bucket, which may be sent twice."""
-        response = await self._ask(method, None, headers, body, query=query, most=_ANSWER)
+        response = await self._ask(
+            method, None, headers, body, query=query, most=_ANSWER, seconds=seconds
+        )
         answer = None if response is None or response.status != 200 else response.body
         if answer is not None and f"<{what}".encode() in answer[:1024]:
             return answer

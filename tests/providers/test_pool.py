@@ -148,6 +148,43 @@ class TestBlobs:
         assert await fetched(box, "key") == BODY
         assert watched.counts() == {"GET": 1, "HEAD": 1}  # for a minute
 
+    @pytest.mark.parametrize(
+        "faults",
+        [
+            Faults(refuse=1.0, times=1),
+            Faults(refuse=1.0, status=403, times=1),
+            Faults(lose=True, times=1),
+            Faults(cut_after=10, times=1),
+        ],
+        ids=["refused", "forbidden", "lost", "cut"],
+    )
+    async def test_listings_and_bulk_removals_are_asked_for_again(
+        self, box: BucketHandle, watched: FaultyProxy, faults: Faults
+    ) -> None:
+        keys = [f"tree/{number}" for number in range(5)]
+        for key in keys:
+            await box.put_blob(key, b"x")
+        watched.faults = faults
+        assert [entry.key async for entry in box.list_blobs("tree/", recursive=True)] == keys
+        watched.faults = Faults(
+            **{**vars(faults), "times": 1, "applies": lambda seen: seen.method == "POST"}
+        )
+        watched.seen.clear()
+        await box.blob_rm("tree", recursive=True)
+        assert watched.count(kind="POST delete") == 2
+        assert [entry async for entry in box.list_blobs("tree/", recursive=True)] == []
+
+    async def test_bulk_removals_may_take_their_time(
+        self, box: BucketHandle, watched: FaultyProxy, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(s3_engine, "SOON", 0.3)
+        for number in range(5):
+            await box.put_blob(f"tree/{number}", b"x")
+        watched.faults = Faults(delay=1.0, applies=lambda seen: seen.method == "POST")
+        watched.seen.clear()
+        await box.blob_rm("tree", recursive=True)
+        assert watched.count(kind="POST delete") == 1
+
     async def test_that_are_cancelled_are_the_old_or_the_new(
         self, box: BucketHandle, watched: FaultyProxy
     ) -> None:
