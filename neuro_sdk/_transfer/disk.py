@@ -48,6 +48,8 @@ __all__ = [
     "lock",
     "make_folder",
     "make_folders",
+    "regular",
+    "stat_inside",
     "stat_many",
     "to_side",
 ]

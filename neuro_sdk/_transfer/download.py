@@ -398,15 +398,15 @@ class Download:
     ) -> Job | Errand | None:
         path = step.path
         above = _above(path)
+        if step.action is Action.SKIP:  # it was seen inside the destination: nothing is made
+            doing.tree.enter(above)
+            doing.tree.skip(path, step.size)
+            return None
         try:
             if step.error is not None:
                 if above and self._problem(self.prefix + above, self.provider.rules) is None:
                     doing.tree.enter(above)
                 raise step.error
-            if step.action is Action.SKIP:  # which is what lies inside, so nothing is made
-                doing.tree.enter(above)
-                doing.tree.skip(path, step.size)
-                return None
             folder = await self._make(above, doing)
         except NeuroError as error:
             doing.fail(path, error)

@@ -24,6 +24,17 @@ from tests.servers.proxy import Faults, FaultyProxy, Seen
 
 BODY = os.urandom(5000)
 
+fails_once = pytest.mark.parametrize(
+    "faults",
+    [
+        Faults(refuse=1.0, times=1),
+        Faults(refuse=1.0, times=1, status=403),
+        Faults(lose=True, times=1),
+        Faults(cut_after=100, times=1),
+    ],
+    ids=["refused", "forbidden", "lost", "cut"],
+)
+
 
 @pytest.fixture
 async def box(box: BucketHandle, watched: FaultyProxy) -> BucketHandle:
@@ -89,16 +100,7 @@ class TestBlobs:
         assert b"".join(pieces) == body[7:107]
         assert watched.counts() == {"GET": 1}
 
-    @pytest.mark.parametrize(
-        "faults",
-        [
-            Faults(refuse=1.0, times=1),
-            Faults(refuse=1.0, times=1, status=403),
-            Faults(lose=True, times=1),
-            Faults(cut_after=100, times=1),
-        ],
-        ids=["refused", "forbidden", "lost", "cut"],
-    )
+    @fails_once
     async def test_are_asked_for_again_where_that_fails(
         self, box: BucketHandle, watched: FaultyProxy, faults: Faults
     ) -> None:
@@ -148,16 +150,7 @@ class TestBlobs:
         assert await fetched(box, "key") == BODY
         assert watched.counts() == {"GET": 1, "HEAD": 1}  # for a minute
 
-    @pytest.mark.parametrize(
-        "faults",
-        [
-            Faults(refuse=1.0, times=1),
-            Faults(refuse=1.0, status=403, times=1),
-            Faults(lose=True, times=1),
-            Faults(cut_after=10, times=1),
-        ],
-        ids=["refused", "forbidden", "lost", "cut"],
-    )
+    @fails_once
     async def test_listings_and_bulk_removals_are_asked_for_again(
         self, box: BucketHandle, watched: FaultyProxy, faults: Faults
     ) -> None:
