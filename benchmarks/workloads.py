@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import shutil
@@ -20,6 +21,7 @@ from .worker import digest_of_listing
 __all__ = ["FULL", "QUICK", "WORKLOADS", "Sizes", "Stage"]
 
 _MIB = 1 << 20
+_GRAIN = 1.0  # second, to which stores round the times of blobs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,7 @@ class Stage:
             case "update-down":
                 prefix, folder = await self._stored(kind), self._folder / "updated"
                 if not folder.exists():
+                    await asyncio.sleep(_GRAIN)  # else a file seems as old as its blob
                     shutil.copytree(source.folder, folder, copy_function=shutil.copyfile)
         names = () if kind == "listed" else tuple(source.names)
         return Task(
