@@ -23,6 +23,7 @@ __all__ = [
     "SchemaRow",
     "Tables",
     "TokenRow",
+    "place_of",
 ]
 
 SCHEMA_VERSION = 2
@@ -106,20 +107,22 @@ class BucketRow(Tables):
             credentials=place.credentials,
         )
 
-    def place(self, cluster_name: str) -> Place:
-        bucket = Bucket(
-            id=self.id,
-            owner=self.owner,
-            name=self.name,
-            provider=Bucket.Provider(self.provider),
-            created_at=self.created_at,
-            cluster_name=cluster_name,
-            org_name=self.org_name or None,
-            project_name=self.project_name,
-            imported=self.imported,
-            public=self.public,
-        )
-        return Place(bucket=bucket, name=self.provider_bucket_name, credentials=self.credentials)
+
+def place_of(row: Any, cluster_name: str) -> Place:
+    """What a ``BucketRow`` stands for, or all columns of one."""
+    bucket = Bucket(
+        id=row.id,
+        owner=row.owner,
+        name=row.name,
+        provider=Bucket.Provider(row.provider),
+        created_at=row.created_at,
+        cluster_name=cluster_name,
+        org_name=row.org_name or None,
+        project_name=row.project_name,
+        imported=row.imported,
+        public=row.public,
+    )
+    return Place(bucket=bucket, name=row.provider_bucket_name, credentials=row.credentials)
 
 
 class CredentialsRow(Tables):
