@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime
+from itertools import cycle
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -35,7 +36,7 @@ _FORMS = {
 }
 
 
-def _blob(form: str, key: str, size: int, quote: str) -> str:
+def _blob(form: str, key: str, size: int, quote: str, kind: str = "X") -> str:
     values = {
         "Key": escape(key),
         "LastModified": "2026-01-02T03:04:05.000Z",
@@ -43,7 +44,7 @@ def _blob(form: str, key: str, size: int, quote: str) -> str:
         "Size": str(size),
         "Owner": "<ID>Key</ID><DisplayName>Size</DisplayName>",
     }
-    told = "".join(f"<{name}>{values.get(name, 'X')}</{name}>" for name in form.split())
+    told = "".join(f"<{name}>{values.get(name, kind)}</{name}>" for name in form.split())
     return f"<Contents>{told}</Contents>"
 
 
@@ -58,9 +59,21 @@ def _answer(*parts: str, token: str = "") -> bytes:
     return text.encode()
 
 
-@given(form=st.sampled_from([*_FORMS]), blobs=_BLOBS, quote=_QUOTES)
-def test_both_ways_say_the_same(form: str, blobs: list[tuple[str, int]], quote: str) -> None:
-    answer = _answer(*(_blob(_FORMS[form], key, size, quote) for key, size in blobs))
+@given(
+    form=st.sampled_from([*_FORMS]),
+    blobs=_BLOBS,
+    quote=_QUOTES,
+    kinds=st.sampled_from([["STANDARD"], ["STANDARD", "GLACIER_IR", "*"], ["", "(.*)"]]),
+)
+def test_both_ways_say_the_same(
+    form: str, blobs: list[tuple[str, int]], quote: str, kinds: list[str]
+) -> None:
+    answer = _answer(
+        *(
+            _blob(_FORMS[form], key, size, quote, kind)
+            for (key, size), kind in zip(blobs, cycle(kinds), strict=False)
+        )
+    )
     expected = [Stat(key, size, _TIME, f'"tag{size}"') for key, size in blobs]
     assert read(parse(answer)) == expected
     rows = scanned(answer)
@@ -75,6 +88,8 @@ def test_both_ways_say_the_same(form: str, blobs: list[tuple[str, int]], quote: 
     [
         "<Contents><Key>a</Key><Size>1</Size></Contents>",
         "<Contents><Key>a</Key><Size>1</Size><LastModified/><ETag>t</ETag></Contents>",
+        _blob(_FORMS["aws"], "a", 1, '"') + "<Contents><Key>b</Key></Contents>",
+        "<Contents><Key>a</Key></Contents>" + _blob(_FORMS["aws"], "b", 1, '"'),
         _blob(_FORMS["aws"], "a", 1, '"').replace("<Key>a<", "<Key><![CDATA[a]]><"),
         _blob(_FORMS["aws"], "a", 1, '"') + _blob(_FORMS["seaweedfs"], "b", 2, '"'),
         "<CommonPrefixes><Prefix>a/</Prefix></CommonPrefixes>",
