@@ -84,9 +84,13 @@ class Collisions:
         self._seen: dict[str, str] | None = {} if case_insensitive else None
 
     def add(self, path: str) -> None:
-        """Remember a path; KeyConflict if another one that was added would be the same file."""
+        """Remember a path; KeyConflict if another one that was added would be the same file.
+
+        A slash at its end makes no difference.
+        """
         if self._seen is None:
             return
+        path = path.removesuffix("/")
         first = self._seen.setdefault(folded(path), path)
         if first != path:
             raise KeyConflict(

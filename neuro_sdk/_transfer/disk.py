@@ -48,9 +48,9 @@ __all__ = [
     "lock",
     "make_folder",
     "make_folders",
-    "regular",
     "stat_inside",
     "stat_many",
+    "stat_one",
     "to_side",
 ]
 
@@ -427,7 +427,7 @@ def is_partial(name: str) -> bool:
 
 def stat_many(paths: Iterable[str]) -> list[Side | None]:
     """The regular files among *paths*, None for all else."""
-    return [_side(path) for path in paths]
+    return [stat_one(path) for path in paths]
 
 
 def stat_inside(root: str, paths: Iterable[str]) -> list[Side | None]:
@@ -448,21 +448,13 @@ def stat_inside(root: str, paths: Iterable[str]) -> list[Side | None]:
             within[folder] = known
         return known
 
-    return [_side(path) if leads_inside(path) else None for path in paths]
+    return [stat_one(path) if leads_inside(path) else None for path in paths]
 
 
-def regular(entry: os.DirEntry[str]) -> Side | None:
+def stat_one(path: str) -> Side | None:
     """The file, if it is a regular one, or a link to one."""
-    return _regular(entry.stat)
-
-
-def _side(path: str) -> Side | None:
-    return _regular(partial(os.stat, path))
-
-
-def _regular(stat: Callable[[], os.stat_result]) -> Side | None:
     try:
-        found = stat()
+        found = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     return to_side(found) if modes.S_ISREG(found.st_mode) else None
@@ -514,7 +506,7 @@ def make_folders(folder: str | os.PathLike[str]) -> None:
 
 def to_side(found: os.stat_result) -> Side:
     """What a transfer decides on, of one file."""
-    return Side(found.st_size, datetime.fromtimestamp(found.st_mtime_ns / 1e9, UTC))
+    return Side(found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
 
 
 def _read_text(path: str) -> str | None:

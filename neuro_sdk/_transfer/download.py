@@ -322,12 +322,14 @@ class Download:
         try:
             if problem is not None:
                 raise problem
-            collisions.add(path.removesuffix("/"))
+            collisions.add(path)
         except NeuroError as error:
             return Step(path, entry, error=error)
-        if path.endswith("/"):
+        if path[-1] == "/":
             return Step(path, entry)
-        action = self._choose(entry, known) if self._choose is not None else Action.COPY
+        if self._choose is None:
+            return Step(path, entry, Action.COPY, entry.size)
+        action = self._choose(entry, known)
         reason = self._skipped if action is Action.SKIP else ""
         return Step(path, entry, action, entry.size, reason)
 

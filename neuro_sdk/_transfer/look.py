@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
 
 from .._core.plan import Side
-from .disk import Disk, regular, stat_inside
+from .disk import Disk, stat_inside, stat_one
 
 __all__ = ["Look"]
 
@@ -32,16 +32,29 @@ class Look:
 
     async def likely(self, apart: int) -> AsyncGenerator[str, None]:
         """The keys of the files, as ``Provider.pages`` wants them."""
-        entries = _files(self._root or "/")
+        paths = chain.from_iterable(_files(self._root or "/"))
         above = len(self._root) + 1
-        while True:
-            some = await self._disk.run(self._root, _take, entries, apart, self._closely)
-            self._seen.update(some.sides)
-            for path in [*islice(self._seen, max(0, len(self._seen) - _HELD))]:
-                del self._seen[path]
-            if some.last is None:
-                return
-            yield self._prefix + some.last[above:]
+        more = True
+        while more:
+            some = await self._disk.run(self._root, _take, paths, apart)
+            seeing = self._see(some) if self._closely else None
+            more = len(some) == apart
+            if more:  # the store is asked while the files are looked at
+                yield self._prefix + some[-1][above:]
+            if seeing is not None:
+                await seeing
+
+    def _see(self, some: Sequence[str]) -> asyncio.Future[dict[str, Side | None]]:
+        seeing = self._disk.begin(self._root, _sides, some)
+        seeing.add_done_callback(self._note)
+        return seeing
+
+    def _note(self, seeing: asyncio.Future[dict[str, Side | None]]) -> None:
+        if seeing.cancelled() or seeing.exception() is not None:
+            return
+        self._seen.update(seeing.result())
+        for path in [*islice(self._seen, max(0, len(self._seen) - _HELD))]:
+            del self._seen[path]
 
     async def sides(self, paths: Sequence[str]) -> Sequence[Side | None]:
         """The regular files among *paths*, each below the root; None for all else.
@@ -56,34 +69,36 @@ class Look:
         return [known[path] for path in paths]
 
 
-class _Some(NamedTuple):
-    last: str | None  # None if there are no more
-    sides: dict[str, Side | None]
+def _take(paths: Iterator[str], count: int) -> Sequence[str]:
+    return [*islice(paths, count)]
 
 
-def _take(entries: Iterator[os.DirEntry[str]], count: int, closely: bool) -> _Some:
-    some = [*islice(entries, count)]
+def _sides(paths: Sequence[str]) -> dict[str, Side | None]:
     sides: dict[str, Side | None] = {}
-    for entry in some if closely else ():
+    for path in paths:
         try:
-            sides[entry.path] = regular(entry)
+            sides[path] = stat_one(path)
         except OSError:  # whoever asks for it is told
             continue
-    return _Some(some[-1].path if len(some) == count else None, sides)
+    return sides
 
 
-def _files(folder: str) -> Iterator[os.DirEntry[str]]:
-    """All but folders, in the order of their keys."""
-    below: dict[str, os.DirEntry[str]] = {}
+def _files(folder: str) -> Iterator[Sequence[str]]:
+    """All but folders, in the order of their keys, those side by side together."""
+    below: dict[str, str] = {}
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 is_folder = entry.is_dir(follow_symlinks=False)
-                below[entry.name + "/" if is_folder else entry.name] = entry
+                below[entry.name + "/" if is_folder else entry.name] = entry.path
     except OSError:
         return
-    for name, entry in sorted(below.items()):
-        if name.endswith("/"):
-            yield from _files(entry.path)
+    together: list[str] = []
+    for name in sorted(below):
+        if name[-1] == "/":
+            yield together
+            together = []
+            yield from _files(below[name])
         else:
-            yield entry
+            together.append(below[name])
+    yield together

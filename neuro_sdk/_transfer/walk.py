@@ -263,6 +263,8 @@ def _scan(folder: _Folder, ignore_names: list[str]) -> _Scan:
             if not is_partial(entry.name):
                 children.append(_child(above + entry.name, entry))
     children.sort(key=attrgetter("path"))
+    if not ignore_names:
+        return _Scan(children, ())
     present = {child.path for child in children}
     wanted = [name for name in ignore_names if above + name in present]
     return _Scan(children, read_ignore_files(local, wanted))
