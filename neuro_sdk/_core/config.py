@@ -84,7 +84,7 @@ class TransferConfig:
     """
 
     concurrency: int = 96
-    part_size: int = 8 << 20
+    part_size: int = 12 << 20
     window: int = 8
     memory: int = 128 << 20
     bandwidth: int | None = None

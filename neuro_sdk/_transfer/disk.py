@@ -29,6 +29,7 @@ from ..errors import (
     local_error,
 )
 from ..protocols import Reading
+from .buffers import Buffers
 from .threads import Threads
 
 try:
@@ -114,17 +115,11 @@ class Disk:
         """As ``begin``, for a function that waits for a store as well."""
         return self._wires.start(partial(_explained, path, function, *args))
 
-    async def read(
-        self, reading: Reading, length: int, free: list[bytearray], size: int
-    ) -> memoryview:
-        """What *reading* gives, in one of the *free* buffers or in a new one of that *size*.
-
-        It is cut if the caller is cancelled.
-        """
+    async def read(self, reading: Reading, length: int, buffers: Buffers) -> memoryview:
+        """What *reading* gives, in one of the *buffers*. It is cut if the caller is cancelled."""
 
         def run() -> memoryview:
-            buffer = free.pop() if free else bytearray(size)
-            into = memoryview(buffer)[:length]
+            into = buffers.take(length)
             reading.run(into)
             return into
 

@@ -31,6 +31,7 @@ from ..errors import (
 from ..progress import AbstractFileProgress, AbstractRecursiveFileProgress
 from ..protocols import Direct, Likely, Provider
 from .bounds import Bounds
+from .buffers import Buffers
 from .disk import (
     Disk,
     Existing,
@@ -157,8 +158,8 @@ class _Fetch:
             return False
         overlap = min(_OVERLAP, file.position)
         expected = await self._disk.run(file.target, file.tail, overlap)
-        free: list[bytearray] = []
-        calls = self._parts(blob, file.position - overlap, free)
+        buffers = Buffers(self._bounds.part_size)
+        calls = self._parts(blob, file.position - overlap, buffers)
         async with aclosing(in_order(self._bounds.window, calls)) as bodies:
             async for body in bodies:
                 if expected:
@@ -169,27 +170,26 @@ class _Fetch:
                     await self._disk.run(file.target, file.write, body)
                     if events is not None:
                         events.step(file.position)
-                if isinstance(body, memoryview) and isinstance(body.obj, bytearray):
-                    free.append(body.obj)
+                buffers.give(body)
         return True
 
     def _parts(
-        self, blob: BlobObject, start: int, free: list[bytearray]
+        self, blob: BlobObject, start: int, buffers: Buffers
     ) -> Iterator[Callable[[], Coroutine[None, None, bytes | memoryview]]]:
         size = self._bounds.part_size
         for offset in range(start, blob.size, size):
-            yield partial(self._part, blob, offset, min(size, blob.size - offset), free)
+            yield partial(self._part, blob, offset, min(size, blob.size - offset), buffers)
 
     async def _part(
-        self, blob: BlobObject, offset: int, length: int, free: list[bytearray] | None = None
+        self, blob: BlobObject, offset: int, length: int, buffers: Buffers | None = None
     ) -> bytes | memoryview:
-        """The bytes, or a view of a buffer that may be put among the *free* ones after use."""
+        """The bytes, or a view of one of the *buffers*, to be given back after use."""
         await self._bounds.pace(length)
-        direct = None if free is None else self._provider.direct
+        direct = None if buffers is None else self._provider.direct
         reading = None if direct is None else direct.read(blob, offset, length)
-        if free is not None and reading is not None:
+        if buffers is not None and reading is not None:
             with suppress(StorageError):  # asked again below, for what is to be said
-                return await self._disk.read(reading, length, free, self._bounds.part_size)
+                return await self._disk.read(reading, length, buffers)
         fetch = self._provider.fetch(blob.key, offset, length, known=blob)
         pieces = [piece async for piece in fetch]
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
