@@ -12,7 +12,8 @@ from ._core.uri import LocalPath, local_path
 from ._transfer import events
 from ._transfer.copy import Copy, copy_blob
 from ._transfer.disk import Disk
-from ._transfer.download import Download, choose_download, download_file
+from ._transfer.download import Download, choose_download
+from ._transfer.fetch import download_file
 from ._transfer.sync import SyncDown, SyncUp
 from ._transfer.upload import Upload, choose_upload, upload_file
 from .errors import IllegalArgumentError

@@ -93,6 +93,13 @@ class Direct(Protocol):
     def fetch(self, known: BlobObject) -> bytes:
         """All of the blob; BlobChanged if it is of another version."""
 
+    def begin(self, key: str, told: Callable[[BlobObject], None]) -> Reading | None:
+        """What reads the beginning of a blob that nobody has looked at; None as for ``read``.
+
+        *told* hears what the blob is, in the thread, before its bytes come. They fill the memory
+        or are all there are.
+        """
+
     def read(self, known: BlobObject, offset: int, length: int) -> Reading | None:
         """What reads the part of the blob; None where the store is not read so.
 

@@ -77,7 +77,7 @@ class ObjectProvider:
         self._folders = folders
         self._closing = closing
         self._name = bucket.name or bucket.id
-        self._direct = _Direct(engine) if direct else None
+        self._direct = _Direct(engine, self._blob) if direct else None
         self._small = True  # what was fetched last
 
     @property
@@ -274,8 +274,9 @@ class ObjectProvider:
 class _Direct:
     """Calls for threads."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, blob: Callable[[Stat], BlobObject]) -> None:
         self._engine = engine
+        self._blob = blob
 
     def put(self, key: str, body: bytes) -> None:
         with self._timed():
@@ -289,6 +290,10 @@ class _Direct:
                 "the blob was replaced while it was read", bucket=self._engine.bucket, key=known.key
             )
         return body
+
+    def begin(self, key: str, told: Callable[[BlobObject], None]) -> Reading | None:
+        reading = self._engine.beginning(key, lambda found: told(self._blob(found)))
+        return None if reading is None else _Reading(reading, self._timed)
 
     def read(self, known: BlobObject, offset: int, length: int) -> Reading | None:
         reading = self._engine.reading(known, offset, length)

@@ -6,6 +6,7 @@ many parts that is most of the work.
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import http.client
 import re
@@ -13,16 +14,27 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from datetime import datetime
+from email.message import Message
+from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
+from .._core.versions import quoted
 from ..errors import StorageError, StorageTimeout, StorageUnavailable
+from ..protocols import Reading
 from .opendal import SOON, check_process
 from .pool import tls
 
 __all__ = ["Ranges"]
 
+Told = Callable[[int, datetime, str], None]
+"""Hears size, time and tag of a blob, in the thread that reads it."""
+
 Sign = Callable[[str, str, Mapping[str, str]], tuple[str, Mapping[str, str]]]
 """For a method, key and headers the path, escaped, and all headers of the request."""
+
+Span = tuple[int, int, int]
+"""Its first and last byte, and the size of the blob."""
 
 _IDLE = 5.0  # seconds after which a store may have closed a connection
 _PIECE = 1 << 20
@@ -45,10 +57,15 @@ class Ranges:
         self._idle: deque[tuple[http.client.HTTPConnection, float]] = deque()
         self._closed = False
 
-    def begin(self, key: str, etag: str, size: int, offset: int, length: int) -> _Reading:
+    def begin(self, key: str, etag: str, size: int, offset: int, length: int) -> Reading:
         """What reads a part of the blob with this *etag* and *size*."""
         check_process()
-        return _Reading(self, key, etag, (offset, offset + length - 1, size))
+        return _Part(self, key, etag, (offset, offset + length - 1, size))
+
+    def begin_unknown(self, key: str, told: Told) -> Reading:
+        """What reads the beginning of a blob, and before that tells what the blob is."""
+        check_process()
+        return _Beginning(self, key, told)
 
     def connection(self) -> http.client.HTTPConnection:
         """One that was used a moment ago, or a new one."""
@@ -77,16 +94,22 @@ class Ranges:
                 self._idle.pop()[0].close()
 
 
-class _Reading:
+class _Reading(abc.ABC):
     """One attempt at one range, in a thread."""
 
-    def __init__(self, ranges: Ranges, key: str, etag: str, span: tuple[int, int, int]) -> None:
+    def __init__(self, ranges: Ranges, key: str) -> None:
         self._ranges = ranges
         self._key = key
-        self._etag = etag
-        self._span = span
         self._socket: socket.socket | None = None
         self._cut = False
+
+    @abc.abstractmethod
+    def _wanted(self, length: int) -> Mapping[str, str]:
+        """The headers that ask for it."""
+
+    @abc.abstractmethod
+    def _given(self, span: Span, headers: Message, length: int) -> int | None:
+        """How many bytes come; None if it is not what was wanted."""
 
     def run(self, into: memoryview) -> None:
         """Fill *into*, or raise an error of our tree."""
@@ -121,11 +144,7 @@ class _Reading:
     def _read(
         self, connection: http.client.HTTPConnection, into: memoryview, deadline: float
     ) -> None:
-        target, headers = self._ranges.sign(
-            "GET",
-            self._key,
-            {"Range": f"bytes={self._span[0]}-{self._span[1]}", "If-Match": self._etag},
-        )
+        target, headers = self._ranges.sign("GET", self._key, self._wanted(len(into)))
         if connection.sock is None:
             connection.connect()
         self._socket = connection.sock
@@ -133,10 +152,14 @@ class _Reading:
         connection.request("GET", target, headers=headers)
         answer = connection.getresponse()
         try:
-            span = _SPAN.fullmatch(answer.headers.get("Content-Range", ""))
-            told = None if span is None else tuple(map(int, span.groups()))
-            if answer.status != 206 or told != self._span:
+            told = _SPAN.fullmatch(answer.headers.get("Content-Range", ""))
+            given = None
+            if told is not None and answer.status == 206:
+                first, last, size = map(int, told.groups())
+                given = self._given((first, last, size), answer.headers, len(into))
+            if given is None:
                 raise self._error(StorageError, f"status {answer.status} for a range")
+            into = into[:given]
             while into:
                 count = answer.readinto(into[:_PIECE])
                 if not count:
@@ -165,3 +188,45 @@ class _Reading:
             with contextlib.suppress(OSError):
                 # Of the socket below that of TLS, which the thread is still using.
                 socket.socket.shutdown(connected, socket.SHUT_RDWR)
+
+
+class _Part(_Reading):
+    """A part of a blob that is known."""
+
+    def __init__(self, ranges: Ranges, key: str, etag: str, span: Span) -> None:
+        super().__init__(ranges, key)
+        self._etag = etag
+        self._span = span
+
+    def _wanted(self, length: int) -> Mapping[str, str]:
+        del length
+        return {"Range": f"bytes={self._span[0]}-{self._span[1]}", "If-Match": self._etag}
+
+    def _given(self, span: Span, headers: Message, length: int) -> int | None:
+        del headers
+        return length if span == self._span else None
+
+
+class _Beginning(_Reading):
+    """The beginning of a blob that nobody has looked at."""
+
+    def __init__(self, ranges: Ranges, key: str, told: Told) -> None:
+        super().__init__(ranges, key)
+        self._told: Told | None = told
+
+    def _wanted(self, length: int) -> Mapping[str, str]:
+        return {"Range": f"bytes=0-{length - 1}"}
+
+    def _given(self, span: Span, headers: Message, length: int) -> int | None:
+        first, last, size = span
+        etag, changed = quoted(headers.get("ETag")), headers.get("Last-Modified")
+        if etag is None or changed is None or (first, last + 1) != (0, min(length, size)):
+            return None
+        told, self._told = self._told, None
+        if told is None:  # a second attempt, at what may be another version
+            return None
+        try:
+            told(size, parsedate_to_datetime(changed), etag)
+        except ValueError:  # it is no time
+            return None
+        return last + 1

@@ -6,7 +6,7 @@ another; its blocking listing holds the interpreter's lock while it waits.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -128,6 +128,13 @@ class S3Engine(Engine):
         if known.etag is None or not self._straight:
             return None
         return self._ranges.begin(known.key, known.etag, known.size, offset, length)
+
+    def beginning(self, key: str, told: Callable[[Stat], None]) -> Reading | None:
+        if not self._straight:
+            return None
+        return self._ranges.begin_unknown(
+            key, lambda size, changed, etag: told(Stat(key, size, changed, etag))
+        )
 
     async def close(self) -> None:
         """Close the connections."""

@@ -12,7 +12,7 @@ from .._core.described import Capability, EntryMode, Metadata, PresignedRequest
 from .._core.keys import check_key, tree_prefix
 from .._core.uri import LocalPath, local_path
 from .._transfer.body import Body, gathered, normalised
-from .._transfer.download import download_file
+from .._transfer.fetch import download_file
 from .._transfer.remove import is_directory, remove
 from .._transfer.upload import upload_file
 from ..errors import BlobIsADirectory, BlobNotFound, IllegalArgumentError

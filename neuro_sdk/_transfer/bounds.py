@@ -64,6 +64,11 @@ class Bounds:
                 self._free -= need
                 turn.set_result(None)
 
+    @property
+    def has_pace(self) -> bool:
+        """True if ``pace`` may have to be waited for."""
+        return self._bandwidth is not None
+
     async def pace(self, size: int) -> None:
         """Wait until *size* more bytes may pass; what is waited for has passed already."""
         if self._bandwidth is None:

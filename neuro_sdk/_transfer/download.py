@@ -1,205 +1,50 @@
-"""Blobs and trees of a bucket onto the local disk."""
+"""Trees of a bucket onto the local disk."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from functools import partial
 from pathlib import Path
 
 from yarl import URL
 
-from .._aio import Errand, Job, in_order, run_bounded, sized
+from .._aio import Errand, Job, run_bounded, sized
 from .._core.config import TransferConfig
-from .._core.keys import KeyRules, check_key, is_plain, key_error, tree_prefix
+from .._core.keys import KeyRules, is_plain, key_error, tree_prefix
 from .._core.landing import Collisions, landing_path
 from .._core.models import BlobObject, BucketEntry
 from .._core.plan import Action, Side, plan_download
 from .._core.uri import file_url
 from ..errors import (
-    BlobIsADirectory,
     BlobNotADirectory,
     BlobNotFound,
     InvalidKey,
-    LocalDiskFull,
-    LocalIsADirectory,
     LocalNotADirectory,
     NeuroError,
-    StorageError,
 )
-from ..progress import AbstractFileProgress, AbstractRecursiveFileProgress
+from ..progress import AbstractRecursiveFileProgress
 from ..protocols import Direct, Likely, Provider
 from .bounds import Bounds
-from .buffers import Buffers
 from .disk import (
     Disk,
-    Existing,
-    Growing,
     Partial,
     ignores_case,
     make_folder,
     make_folders,
-    stat_many,
 )
-from .events import FileEvents, Folder, TreeEvents
+from .events import Folder, TreeEvents
+from .fetch import Fetch
 from .look import Look
 from .report import Report
 from .steps import LEFT_OUT, Choose, Doing, Filter, Step, Steps, Wanted
 from .verify import Held, verify_download
 
-__all__ = ["Download", "choose_download", "download_file", "list_tree"]
+__all__ = ["Download", "choose_download", "list_tree"]
 
-_OVERLAP = 64 << 10  # read again before appending, to see that both are the same blob
 _BATCH = 1000
 _WINDOWS = os.name == "nt"
-
-
-async def download_file(
-    disk: Disk,
-    provider: Provider,
-    key: str,
-    target: Path,
-    *,
-    config: TransferConfig,
-    update: bool,
-    continue_: bool,
-    verify: bool,
-    progress: AbstractFileProgress | None,
-) -> None:
-    """Bring one blob to *target*; see Buckets.download_file."""
-    name = provider.bucket.name or provider.bucket.id
-    if key == "" or key.endswith("/"):
-        raise BlobIsADirectory("the source is a directory; use download_dir", bucket=name, key=key)
-    check_key(key, provider.rules, bucket=name)
-    if await disk.run(target, os.path.isdir, target):
-        raise LocalIsADirectory(
-            f"the destination is a folder; end it with a file name: {str(target)!r}"
-        )
-    blob = await provider.head(key)
-    await disk.run(target.parent, make_folders, target.parent)
-    (known,) = await disk.run(target, stat_many, [str(target)])
-    action = plan_download(blob, known, update=update, continue_=continue_, grain=provider.grain)
-    events = None
-    if progress is not None:
-        events = FileEvents(progress, provider.bucket.blob_url(key), file_url(target))
-    if action is Action.SKIP:
-        if events is not None:
-            events.skip(blob.size)
-        return
-    fetch = _Fetch(disk, provider, Bounds(config), continue_)
-    if not verify:
-        await fetch.file(blob, str(target), action, events)
-        return
-    await fetch.file(blob, str(target), action, Held.back(events))
-    await verify_download(disk, provider, blob, str(target))
-    if events is not None:
-        events.complete()
-
-
-class _Fetch:
-    """Brings single blobs to the disk, whole or not at all."""
-
-    def __init__(self, disk: Disk, provider: Provider, bounds: Bounds, continue_: bool) -> None:
-        self._disk = disk
-        self._provider = provider
-        self._bounds = bounds
-        self._continue = continue_
-        self._full = False
-
-    async def file(
-        self, blob: BlobObject, target: str, action: Action, events: FileEvents | None
-    ) -> None:
-        """Bring *blob* to *target*; BlobChanged if it is replaced meanwhile."""
-        if events is not None:
-            events.start(blob.size)
-        if action is Action.APPEND and await self._append(blob, target, events):
-            pass
-        elif blob.size <= self._bounds.part_size:
-            await self._small(blob, target)
-            if events is not None and blob.size:
-                events.step(blob.size)
-        else:
-            await self._large(blob, target, events)
-        if events is not None:
-            events.complete()
-
-    async def _small(self, blob: BlobObject, target: str) -> None:
-        body = await self._part(blob, 0, blob.size) if blob.size else b""
-        await self._disk.run(target, Partial.write_whole, target, body)
-
-    async def _large(self, blob: BlobObject, target: str, events: FileEvents | None) -> None:
-        version = None if blob.etag is None else f"{blob.bucket.id}\n{blob.key}\n{blob.etag}"
-        open_partial = partial(Partial, target, version=version, resume=self._continue)
-        file = await self._disk.run(target, open_partial)
-        try:
-            if not await self._fill(blob, file, events):
-                await self._disk.run(target, file.restart)
-                await self._fill(blob, file, events)
-            await self._disk.run(target, file.publish)
-        except BaseException as error:
-            self._full = self._full or isinstance(error, LocalDiskFull)
-            # On a full disk nobody wants what the others were cut short in either.
-            await self._disk.run(target, file.abandon if self._full else partial(file.fail, error))
-            raise
-
-    async def _append(self, blob: BlobObject, target: str, events: FileEvents | None) -> bool:
-        file = await self._disk.run(target, Existing.open, target)
-        if file is None:
-            return False
-        try:
-            return await self._fill(blob, file, events)
-        finally:
-            await self._disk.run(target, file.abandon)
-
-    async def _fill(self, blob: BlobObject, file: Growing, events: FileEvents | None) -> bool:
-        """Fetch from the end of *file* on; False, with nothing written, if it is no prefix."""
-        if file.position > blob.size:
-            return False
-        overlap = min(_OVERLAP, file.position)
-        expected = await self._disk.run(file.target, file.tail, overlap)
-        buffers = Buffers(self._bounds.part_size)
-        calls = self._parts(blob, file.position - overlap, buffers)
-        async with aclosing(in_order(self._bounds.window, calls)) as bodies:
-            async for body in bodies:
-                if expected:
-                    if body[:overlap] != expected:
-                        return False
-                    expected, body = b"", body[overlap:]
-                if body:
-                    await self._disk.run(file.target, file.write, body)
-                    if events is not None:
-                        events.step(file.position)
-                buffers.give(body)
-        return True
-
-    def _parts(
-        self, blob: BlobObject, start: int, buffers: Buffers
-    ) -> Iterator[Callable[[], Coroutine[None, None, bytes | memoryview]]]:
-        size = self._bounds.part_size
-        for offset in range(start, blob.size, size):
-            yield partial(self._part, blob, offset, min(size, blob.size - offset), buffers)
-
-    async def _part(
-        self, blob: BlobObject, offset: int, length: int, buffers: Buffers | None = None
-    ) -> bytes | memoryview:
-        """The bytes, or a view of one of the *buffers*, to be given back after use."""
-        await self._bounds.pace(length)
-        direct = None if buffers is None else self._provider.direct
-        reading = None if direct is None else direct.read(blob, offset, length)
-        if buffers is not None and reading is not None:
-            with suppress(StorageError):  # asked again below, for what is to be said
-                return await self._disk.read(reading, length, buffers)
-        fetch = self._provider.fetch(blob.key, offset, length, known=blob)
-        pieces = [piece async for piece in fetch]
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        if len(body) != length:
-            raise StorageError(
-                f"the store sent {len(body)} bytes where {length} were asked for",
-                bucket=blob.bucket.name or blob.bucket.id,
-                key=blob.key,
-            )
-        return body
 
 
 def _fetch_small(direct: Direct, blob: BlobObject, target: str) -> int:
@@ -382,7 +227,7 @@ class Download:
     ) -> AsyncGenerator[Job | Errand, None]:
         self._made.clear()
         bounds = Bounds(self.config)
-        fetch = _Fetch(self.disk, self.provider, bounds, self._continue)
+        fetch = Fetch(self.disk, self.provider, bounds, self._continue)
         async with aclosing(steps):
             first = await anext(steps, None)
             await self.disk.run(self.root, _made_destination, str(self.root))
@@ -396,7 +241,7 @@ class Download:
                         yield job
 
     async def _job(
-        self, step: Step[BlobObject], doing: Doing, fetch: _Fetch, bounds: Bounds
+        self, step: Step[BlobObject], doing: Doing, fetch: Fetch, bounds: Bounds
     ) -> Job | Errand | None:
         path = step.path
         above = _above(path)
@@ -449,7 +294,7 @@ class Download:
         step: Step[BlobObject],
         action: Action,
         doing: Doing,
-        fetch: _Fetch,
+        fetch: Fetch,
         bounds: Bounds,
     ) -> None:
         events, target = doing.tree.file(step.path), f"{self._base}/{step.path}"

@@ -660,6 +660,35 @@ class ProviderContract:
         assert (caught.value.key, caught.value.bucket) == ("key", provider.bucket.name)
         assert memory == bytes(1000)
 
+    @pytest.mark.parametrize("size", [1, 4096, 10_000, 10_001, MIB])
+    async def test_the_beginning_tells_what_a_blob_is(self, provider: Provider, size: int) -> None:
+        direct = direct_of(provider)
+        body = random.Random(size).randbytes(size)
+        await provider.put("a b/%20/\u00e9", body)
+        heard: list[BlobObject] = []
+        reading = direct.begin("a b/%20/\u00e9", heard.append)
+        if reading is None:
+            pytest.skip(f"{provider.bucket.provider}: its parts are read by the engine")
+        memory = bytearray(10_000)
+        await asyncio.to_thread(reading.run, memoryview(memory))
+        assert heard == [await provider.head("a b/%20/\u00e9")]
+        assert memory[:size] == body[:10_000]
+
+    @pytest.mark.parametrize("key", ["empty", "missing", "dir", "dir/"])
+    async def test_the_beginning_of_nothing_is_an_error(self, provider: Provider, key: str) -> None:
+        direct = direct_of(provider)
+        await provider.put("empty", b"")
+        await provider.put("dir/", b"")
+        await provider.put("dir/blob", b"blob")
+        heard: list[BlobObject] = []
+        reading = direct.begin(key, heard.append)
+        if reading is None:
+            pytest.skip(f"{provider.bucket.provider}: its parts are read by the engine")
+        with pytest.raises(StorageError) as caught:
+            await asyncio.to_thread(reading.run, memoryview(bytearray(100)))
+        assert (caught.value.key, caught.value.bucket) == (key, provider.bucket.name)
+        assert heard == []
+
     # One version
 
     async def test_a_known_blob_that_was_replaced_is_not_given_for_it(

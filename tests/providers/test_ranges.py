@@ -10,12 +10,24 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from neuro_sdk import BucketHandle, StorageError, StorageTimeout, StorageUnavailable
+from neuro_sdk import (
+    AbstractFileProgress,
+    BlobChanged,
+    BucketHandle,
+    LocalError,
+    StorageError,
+    StorageProgressComplete,
+    StorageProgressStart,
+    StorageProgressStep,
+    StorageTimeout,
+    StorageUnavailable,
+)
 from neuro_sdk._platform.seaweedfs import SeaweedFSServer
 from neuro_sdk._providers import ranges
 from neuro_sdk._providers.opendal import SOON
@@ -38,6 +50,23 @@ async def put(box: BucketHandle, watched: FaultyProxy) -> bytes:
     return body
 
 
+class Recorder(AbstractFileProgress):
+    """The sizes that were begun and completed."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def start(self, data: StorageProgressStart) -> None:
+        self._size = data.size
+
+    def step(self, data: StorageProgressStep) -> None:
+        assert data.current <= self._size
+
+    def complete(self, data: StorageProgressComplete) -> None:
+        assert data.size == self._size
+        self.sizes.append(data.size)
+
+
 class TestDownloads:
     async def test_take_one_request_for_each_part(
         self, box: BucketHandle, watched: FaultyProxy, tmp_path: Path
@@ -46,10 +75,59 @@ class TestDownloads:
         for _ in range(2):
             await box.download_file("large", tmp_path / "to")
             assert (tmp_path / "to").read_bytes() == body
-        assert watched.counts() == {"HEAD": 2, "GET": 2 * PARTS}
+        assert watched.counts() == {"GET": 2 * PARTS}
         assert watched.sent == 2 * SIZE
         # The second time goes over the connections of the first.
         assert len({seen.connection for seen in watched.seen if is_get(seen)}) <= PARTS
+
+    @pytest.mark.parametrize("size", [0, 1, 5000, MIB])
+    async def test_of_small_ones_take_one_request(
+        self, box: BucketHandle, watched: FaultyProxy, tmp_path: Path, size: int
+    ) -> None:
+        body = os.urandom(size)
+        await box.put_blob("small", body)
+        watched.seen.clear()
+        told = Recorder()
+        await box.download_file("small", tmp_path / "to", progress=told)
+        assert (tmp_path / "to").read_bytes() == body
+        # There is no beginning of what is empty, so it has to be looked at.
+        assert watched.counts() == ({"GET": 1} if size else {"GET": 1, "HEAD": 1})
+        assert told.sizes == [size]
+
+    async def test_look_first_where_nothing_may_be_wanted(
+        self, box: BucketHandle, watched: FaultyProxy, tmp_path: Path
+    ) -> None:
+        body = await put(box, watched)
+        for _ in range(2):
+            await box.download_file("large", tmp_path / "to", update=True)
+            os.utime(tmp_path / "to", (time.time() + 9, time.time() + 9))
+        assert (tmp_path / "to").read_bytes() == body
+        assert watched.counts() == {"HEAD": 2, "GET": PARTS}
+
+    async def test_are_of_the_version_that_the_first_answer_told_of(
+        self, box: BucketHandle, watched: FaultyProxy, tmp_path: Path
+    ) -> None:
+        await put(box, watched)
+        watched.faults = Faults(delay=0.5, applies=is_get)
+        # All but the first part are asked for while that is on its way, by its tag.
+        call = asyncio.create_task(box.download_file("large", tmp_path / "in" / "to"))
+        async with asyncio.timeout(20):
+            while watched.count(kind="GET") < 2:  # noqa: ASYNC110 - the proxy has no event
+                await asyncio.sleep(0.01)
+        await box.put_blob("large", os.urandom(SIZE))
+        with pytest.raises(BlobChanged):
+            await call
+        assert [*(tmp_path / "in").iterdir()] == []
+
+    async def test_that_have_no_place_are_told_so_and_read_no_more(
+        self, box: BucketHandle, watched: FaultyProxy, tmp_path: Path
+    ) -> None:
+        await put(box, watched)
+        (tmp_path / "file").touch()
+        with pytest.raises(LocalError):
+            await box.download_file("large", tmp_path / "file" / "to")
+        assert watched.counts() == {"GET": 1}
+        await box.download_file("large", tmp_path / "to")
 
     @pytest.mark.parametrize(
         "faults",
@@ -206,6 +284,58 @@ def read(asked: Ranges) -> bytes:
 
 
 GOOD = b"HTTP/1.1 206 Partial\r\nContent-Range: bytes 2-5/10\r\nContent-Length: 4\r\n\r\n"
+
+
+TOLD = GOOD.replace(b"2-5/10", b"0-3/10") + b"abcd"
+TOLD = TOLD.replace(b"\r\n\r\n", b"\r\nETag: tag\r\nLast-Modified: %s\r\n\r\n", 1)
+TOLD = TOLD.replace(b"%s", b"Fri, 02 Jan 2026 03:04:05 GMT")
+
+
+def begin(asked: Ranges, length: int = 4) -> tuple[bytes, list[object]]:
+    memory, heard = bytearray(length), list[object]()
+    asked.begin_unknown("key", lambda *told: heard.append(told)).run(memoryview(memory))
+    return bytes(memory), heard
+
+
+class TestBeginnings:
+    def test_tell_what_the_blob_is(self) -> None:
+        told = (10, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), '"tag"')
+        with answering(TOLD) as asked:
+            assert begin(asked) == begin(asked) == (b"abcd", [told])
+
+    def test_may_be_all_there_is(self) -> None:
+        told = (4, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), '"tag"')
+        with answering(TOLD.replace(b"0-3/10", b"0-3/4")) as asked:
+            assert begin(asked, 6) == (b"abcd\0\0", [told])
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            TOLD.replace(b"206 Partial", b"200 OK"),
+            TOLD.replace(b"ETag", b"Other"),
+            TOLD.replace(b"ETag: tag", b"ETag: "),
+            TOLD.replace(b"Last-Modified", b"Other"),
+            TOLD.replace(b"Jan", b"Foo"),
+            TOLD.replace(b"0-3/10", b"0-2/10"),
+            TOLD.replace(b"0-3/10", b"1-4/10"),
+            TOLD.replace(b"0-3/10", b"0-3/3"),
+        ],
+    )
+    def test_that_are_none_tell_nothing(self, answer: bytes) -> None:
+        heard: list[object] = []
+        with answering(answer) as asked, pytest.raises(StorageError):
+            asked.begin_unknown("key", lambda *told: heard.append(told)).run(
+                memoryview(bytearray(4))
+            )
+        assert heard == []
+
+    def test_that_break_off_have_told_it(self) -> None:
+        heard: list[object] = []
+        with answering(TOLD[:-1]) as asked, pytest.raises(StorageUnavailable):
+            asked.begin_unknown("key", lambda *told: heard.append(told)).run(
+                memoryview(bytearray(4))
+            )
+        assert len(heard) == 1
 
 
 class TestAnswers:

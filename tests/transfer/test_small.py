@@ -64,6 +64,9 @@ class Hands:
         finally:
             self.at_once -= 1
 
+    def begin(self, key: str, told: Callable[[BlobObject], None]) -> None:
+        return None
+
     def read(self, known: BlobObject, offset: int, length: int) -> None:
         return None
 
