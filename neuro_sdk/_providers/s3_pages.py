@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from operator import itemgetter
 from typing import NamedTuple
 from xml.etree import ElementTree
 
@@ -83,17 +82,17 @@ def continues(answer: bytes, blobs: bytes) -> bool:
 
 def entries(answer: bytes, *, sort: bool) -> Iterator[Sequence[Stat]]:
     """What an answer lists, some at a time; ValueError if it is no listing."""
-    rows = None if sort else scanned(answer)
-    if rows is not None:
-        for start in range(0, len(rows), _PAGE):
-            yield _stats(rows[start : start + _PAGE])
+    found = None if sort else scanned(answer)
+    if found is not None:
+        for start in range(0, len(found.rows), _PAGE):
+            yield _stats(found.form, found.rows[start : start + _PAGE])
         return
     root = parse(answer)
     if tag(root) != "ListBucketResult":
         raise ValueError("no listing")
-    found = sorted(read(root), key=lambda entry: entry.path.encode())
-    if found:
-        yield found
+    listed = sorted(read(root), key=lambda entry: entry.path.encode())
+    if listed:
+        yield listed
 
 
 # What lives at once is kept small, and is nothing but the result: a tree of elements has ten
@@ -103,8 +102,15 @@ _PAGE = 250
 _FIELDS = {"Key": "([^<]+)", "Size": "([0-9]+)", "LastModified": "([^<]+)", "ETag": "([^<]*)"}
 
 
-def scanned(answer: bytes) -> Sequence[Sequence[str]] | None:
-    """The escaped fields of all blobs, where an answer lists blobs alone, and all in one form."""
+class Scanned(NamedTuple):
+    """The fields of blobs as they stand in an answer, escaped, and in which order they do."""
+
+    form: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def scanned(answer: bytes) -> Scanned | None:
+    """All that an answer lists, where that is blobs alone, and all in one form."""
     try:
         text = answer.decode()
     except UnicodeDecodeError:
@@ -115,9 +121,7 @@ def scanned(answer: bytes) -> Sequence[Sequence[str]] | None:
     form = sorted(_FIELDS, key=lambda name: text.find(f"<{name}>", start, end))
     rows = _pattern(form, text[start:end]).findall(text)
     # Each begins with an element of its own: if all are there, none reaches into another.
-    if len(rows) != text.count("<Contents>"):
-        return None
-    return [*map(itemgetter(*map(form.index, _FIELDS)), rows)]
+    return Scanned(form, rows) if len(rows) == text.count("<Contents>") else None
 
 
 def _pattern(form: Sequence[str], first: str) -> re.Pattern[str]:
@@ -131,10 +135,11 @@ def _pattern(form: Sequence[str], first: str) -> re.Pattern[str]:
     return re.compile(pattern, re.DOTALL)
 
 
-def _stats(rows: Sequence[Sequence[str]]) -> Sequence[Stat]:
-    keys, sizes, times, tags = zip(*rows, strict=True)
-    moments = map(datetime.fromisoformat, times)
-    return [*map(Stat, _texts(keys), map(int, sizes), moments, map(quoted, _texts(tags)))]
+def _stats(form: Sequence[str], rows: Sequence[Sequence[str]]) -> Sequence[Stat]:
+    told = dict(zip(form, zip(*rows, strict=True), strict=True))
+    keys, tags = _texts(told["Key"]), map(quoted, _texts(told["ETag"]))
+    times = map(datetime.fromisoformat, told["LastModified"])
+    return [*map(Stat, keys, map(int, told["Size"]), times, tags)]
 
 
 def _texts(escaped: Sequence[str]) -> Sequence[str]:

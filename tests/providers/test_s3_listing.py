@@ -76,9 +76,9 @@ def test_both_ways_say_the_same(
     )
     expected = [Stat(key, size, _TIME, f'"tag{size}"') for key, size in blobs]
     assert read(parse(answer)) == expected
-    rows = scanned(answer)
-    assert rows is not None
-    assert len(rows) == len(blobs)
+    found = scanned(answer)
+    assert found is not None
+    assert len(found.rows) == len(blobs)
     pages = entries(answer, sort=False)
     assert [entry for page in pages for entry in page] == expected
 
