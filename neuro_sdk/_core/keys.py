@@ -85,7 +85,7 @@ def key_problem(key: str, rules: KeyRules) -> str | None:
 
     A trailing slash is allowed here: it makes the key a directory marker.
     """
-    if len(key) <= rules.plain and _PLAIN.fullmatch(key):
+    if len(key) <= rules.plain and is_plain(key):
         return None
     if not key:
         return "is empty"
