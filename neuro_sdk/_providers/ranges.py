@@ -14,7 +14,6 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from email.message import Message
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
@@ -22,13 +21,13 @@ from urllib.parse import urlsplit
 from .._core.versions import quoted
 from ..errors import StorageError, StorageTimeout, StorageUnavailable
 from ..protocols import Reading
-from .opendal import SOON, check_process
+from .opendal import SOON, Stat, check_process
 from .pool import tls
 
-__all__ = ["Ranges"]
+__all__ = ["Ranges", "described"]
 
-Told = Callable[[int, datetime, str], None]
-"""Hears size, time and tag of a blob, in the thread that reads it."""
+Told = Callable[[Stat], None]
+"""Hears what a blob is, in the thread that reads it."""
 
 Sign = Callable[[str, str, Mapping[str, str]], tuple[str, Mapping[str, str]]]
 """For a method, key and headers the path, escaped, and all headers of the request."""
@@ -219,14 +218,21 @@ class _Beginning(_Reading):
 
     def _given(self, span: Span, headers: Message, length: int) -> int | None:
         first, last, size = span
-        etag, changed = quoted(headers.get("ETag")), headers.get("Last-Modified")
-        if etag is None or changed is None or (first, last + 1) != (0, min(length, size)):
+        changed, etag = headers.get("Last-Modified", ""), headers.get("ETag", "")
+        found = described(self._key, size, changed, etag)
+        if found is None or (first, last + 1) != (0, min(length, size)):
             return None
         told, self._told = self._told, None
         if told is None:  # a second attempt, at what may be another version
             return None
-        try:
-            told(size, parsedate_to_datetime(changed), etag)
-        except ValueError:  # it is no time
-            return None
+        told(found)
         return last + 1
+
+
+def described(path: str, size: int, changed: str, etag: str) -> Stat | None:
+    """What the headers of an answer say of a blob; None unless that is all."""
+    try:
+        found = Stat(path, size, parsedate_to_datetime(changed), quoted(etag))
+    except ValueError:  # it is no time
+        return None
+    return None if found.etag is None else found

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -18,13 +17,12 @@ from .._aio import read_ahead
 from .._core.config import TransferConfig
 from .._core.models import BlobObject
 from .._core.parts import SMALL
-from .._core.versions import quoted
 from .._proxies import find_proxy
 from ..errors import BlobNotFound, StorageError
 from ..protocols import Likely, Reading
 from .opendal import SOON, Engine, Stat, check_process
 from .pool import ConnectionPool, Response
-from .ranges import Ranges
+from .ranges import Ranges, described
 from .s3 import CHECKSUM, S3Requests, crc32c
 from .s3_listing import answers
 from .s3_pages import entries
@@ -132,9 +130,7 @@ class S3Engine(Engine):
     def beginning(self, key: str, told: Callable[[Stat], None]) -> Reading | None:
         if not self._straight:
             return None
-        return self._ranges.begin_unknown(
-            key, lambda size, changed, etag: told(Stat(key, size, changed, etag))
-        )
+        return self._ranges.begin_unknown(key, told)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -214,11 +210,6 @@ _ANSWER = 8 << 20  # a thousand of the longest keys, escaped
 
 def _looked_at(path: str, response: Response) -> Stat | None:
     """What a HEAD tells, if that is all."""
-    told = [response.headers.get(name) for name in (b"content-length", b"last-modified", b"etag")]
-    if None in told:
-        return None
-    size, time, etag = (value.decode("latin-1") for value in told if value is not None)
-    try:
-        return Stat(path, int(size), parsedate_to_datetime(time), quoted(etag))
-    except ValueError:
-        return None
+    names = (b"content-length", b"last-modified", b"etag")
+    size, changed, etag = (response.headers.get(name, b"").decode("latin-1") for name in names)
+    return described(path, int(size), changed, etag) if size.isdecimal() else None

@@ -30,7 +30,7 @@ from neuro_sdk import (
 )
 from neuro_sdk._platform.seaweedfs import SeaweedFSServer
 from neuro_sdk._providers import ranges
-from neuro_sdk._providers.opendal import SOON
+from neuro_sdk._providers.opendal import SOON, Stat
 from neuro_sdk._providers.ranges import Ranges
 from tests.servers.proxy import Faults, FaultyProxy, Seen
 
@@ -291,20 +291,20 @@ TOLD = TOLD.replace(b"\r\n\r\n", b"\r\nETag: tag\r\nLast-Modified: %s\r\n\r\n", 
 TOLD = TOLD.replace(b"%s", b"Fri, 02 Jan 2026 03:04:05 GMT")
 
 
-def begin(asked: Ranges, length: int = 4) -> tuple[bytes, list[object]]:
-    memory, heard = bytearray(length), list[object]()
-    asked.begin_unknown("key", lambda *told: heard.append(told)).run(memoryview(memory))
+def begin(asked: Ranges, length: int = 4) -> tuple[bytes, list[Stat]]:
+    memory, heard = bytearray(length), list[Stat]()
+    asked.begin_unknown("key", heard.append).run(memoryview(memory))
     return bytes(memory), heard
 
 
 class TestBeginnings:
     def test_tell_what_the_blob_is(self) -> None:
-        told = (10, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), '"tag"')
+        told = Stat("key", 10, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), '"tag"')
         with answering(TOLD) as asked:
             assert begin(asked) == begin(asked) == (b"abcd", [told])
 
     def test_may_be_all_there_is(self) -> None:
-        told = (4, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), '"tag"')
+        told = Stat("key", 4, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), '"tag"')
         with answering(TOLD.replace(b"0-3/10", b"0-3/4")) as asked:
             assert begin(asked, 6) == (b"abcd\0\0", [told])
 
@@ -322,19 +322,15 @@ class TestBeginnings:
         ],
     )
     def test_that_are_none_tell_nothing(self, answer: bytes) -> None:
-        heard: list[object] = []
+        heard: list[Stat] = []
         with answering(answer) as asked, pytest.raises(StorageError):
-            asked.begin_unknown("key", lambda *told: heard.append(told)).run(
-                memoryview(bytearray(4))
-            )
+            asked.begin_unknown("key", heard.append).run(memoryview(bytearray(4)))
         assert heard == []
 
     def test_that_break_off_have_told_it(self) -> None:
-        heard: list[object] = []
+        heard: list[Stat] = []
         with answering(TOLD[:-1]) as asked, pytest.raises(StorageUnavailable):
-            asked.begin_unknown("key", lambda *told: heard.append(told)).run(
-                memoryview(bytearray(4))
-            )
+            asked.begin_unknown("key", heard.append).run(memoryview(bytearray(4)))
         assert len(heard) == 1
 
 
