@@ -71,7 +71,8 @@ def open_engine(url: URL) -> AsyncEngine:
     """The engine of a registry file.
 
     One connection per process: its calls wait for each other in order, which SQLite's own
-    waiting does not grant.
+    waiting does not grant. The execution option ``registry`` says what is begun on it: ``write``
+    a transaction that changes something, ``statement`` none, for a single statement.
     """
     engine = create_async_engine(
         url,
@@ -96,9 +97,14 @@ def _set_up(connection: Any, _record: object) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    # A transaction that reads first and asks for the write lock later may be refused it.
-    write = connection.get_execution_options().get("write")
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    match connection.get_execution_options().get("registry"):
+        case "write":
+            # Whoever reads first and asks for the write lock later may be refused it.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        case "statement":
+            pass  # it is a transaction by itself
+        case _:
+            connection.exec_driver_sql("BEGIN")
 
 
 def registry_error(cause: BaseException, path: Path | str) -> NeuroError:
