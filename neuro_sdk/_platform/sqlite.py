@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import sqlite3
+import stat
 import threading
 import time
 from pathlib import Path
@@ -42,9 +43,12 @@ def prepare_file(path: Path) -> None:
         # in use is never opened here; SQLite gives its other files the same mode.
         with _creating, contextlib.suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        found = os.stat(path)
+        if stat.S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         os.chmod(path, 0o600)
         # SQLite would take a file smaller than its smallest page for a new one.
-        if 0 < os.stat(path).st_size < _SMALLEST_PAGE:
+        if 0 < found.st_size < _SMALLEST_PAGE:
             raise _damaged(path)
         _switch_to_wal(path)
     except OSError as cause:

@@ -25,6 +25,7 @@ from neuro_sdk.errors import (
     IllegalArgumentError,
     LocalDiskFull,
     LocalError,
+    LocalIsADirectory,
     NameTaken,
     StorageTimeout,
 )
@@ -241,7 +242,7 @@ class TestFiles:
 
     async def test_a_folder_where_the_registry_should_be(self, home: Path) -> None:
         (home / "registry.db").mkdir(parents=True)
-        with pytest.raises(LocalError, match=r"registry\.db"):
+        with pytest.raises(LocalIsADirectory, match=r"registry\.db"):
             await make(home)
 
     async def test_files_may_not_grow_any_more(self, home: Path) -> None:

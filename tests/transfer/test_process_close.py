@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 import neuro_sdk
-from neuro_sdk import Client, ClientClosed
+from neuro_sdk import BucketNotFound, Client, ClientClosed
 
 from .scripts import trees
 from .scripts.verbs import run
@@ -47,8 +48,9 @@ async def fetch(client: Client, folder: Path) -> None:
 async def list_all(client: Client, folder: Path) -> None:
     while True:
         async for bucket in client.buckets.list():
-            async for _ in client.buckets.list_blobs(bucket.uri, recursive=True):
-                pass
+            with suppress(BucketNotFound):  # ``make`` has removed it meanwhile
+                async for _ in client.buckets.list_blobs(bucket.uri, recursive=True):
+                    pass
 
 
 async def remove(client: Client, folder: Path) -> None:
