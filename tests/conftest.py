@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -36,6 +37,12 @@ def pytest_terminal_summary(
     if config.get_verbosity() >= 0:
         terminalreporter.section("what each store can do")
         terminalreporter.write(table())
+
+
+def pytest_collection_finish() -> None:
+    """Spare the collector what stays to the end: it would look at it again in every test."""
+    gc.collect()
+    gc.freeze()
 
 
 Lifted = Callable[[], AbstractContextManager[None]]
@@ -132,8 +139,8 @@ def store(request: pytest.FixtureRequest) -> Store:
 
 @pytest.fixture
 def limits() -> TransferConfig:
-    """The bounds of ``anywhere``; a module that needs others overrides this."""
-    return TransferConfig()
+    """The bounds of ``anywhere``, with which 9 MiB are two parts; a module may have its own."""
+    return TransferConfig(part_size=8 << 20)
 
 
 @pytest.fixture

@@ -51,10 +51,12 @@ FIELDS = {
 
 
 @pytest.fixture
-async def box(azurite: AzuriteServer, home: Path) -> AsyncIterator[BucketHandle]:
+async def box(
+    azurite: AzuriteServer, home: Path, limits: TransferConfig
+) -> AsyncIterator[BucketHandle]:
     home.mkdir()
     await asyncio.to_thread(azurite.save, home / "store.toml")
-    async with neuro_sdk.local(home) as client:
+    async with neuro_sdk.local(home, transfer=limits) as client:
         await client.buckets.create("box")
         yield await client.buckets.open("box")
 

@@ -44,7 +44,8 @@ def provider_of(**fields: str) -> Provider:
     credentials = BucketCredentials(
         bucket_id=BUCKET.id, provider=Bucket.Provider.GCP, credentials=fields
     )
-    return opener(TransferConfig(retries=2, timeout=10))(BUCKET, credentials)
+    transfer = TransferConfig(retries=2, timeout=10, part_size=8 * MIB)
+    return opener(transfer)(BUCKET, credentials)
 
 
 @pytest.fixture
