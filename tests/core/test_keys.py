@@ -54,7 +54,7 @@ def _listed(engine: opendal.Operator, prefix: str = "") -> list[str]:
     return [entry.path for entry in engine.list(prefix, recursive=True)]
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(keys)
 def test_memory_keeps_what_is_accepted(memory: opendal.Operator, key: str) -> None:
     if key_problem(key, ANY) is None:
@@ -87,7 +87,7 @@ def test_a_disk_keeps_what_is_accepted(key: str) -> None:
 WORDS = ["a", "b.c", "d-e", "_", ".", "..", "/", "//", ".a", "a.", "*", "x" * 30, "é", "\n"]
 
 
-@settings(max_examples=1500)
+@settings(max_examples=500)
 @given(
     st.lists(st.sampled_from(WORDS), max_size=12).map("".join),
     st.builds(

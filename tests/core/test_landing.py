@@ -23,7 +23,7 @@ keys = st.one_of(
 )
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=700, deadline=None)
 @given(keys)
 def test_stays_inside(key: str) -> None:
     try:
@@ -60,7 +60,7 @@ def _is_reserved(name: str) -> bool:
     return bool(reserved(name) if reserved else PureWindowsPath("x", name).is_reserved())
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=700, deadline=None)
 @given(keys)
 def test_stays_inside_on_windows(key: str) -> None:
     try:

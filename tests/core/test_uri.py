@@ -41,7 +41,7 @@ keys = st.one_of(st.text(max_size=20), st.lists(st.sampled_from(NASTY), max_size
 names = st.from_regex(r"[a-z0-9][a-zA-Z0-9_.-]{0,10}", fullmatch=True)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(keys, names, st.sampled_from([PLAIN, IN_ORG]))
 def test_a_blob_uri_comes_back(key: str, name: str, scope: Scope) -> None:
     uri = BlobURI(
@@ -147,7 +147,7 @@ paths = st.lists(
 ).map(lambda parts: os.fsdecode(b"/" + b"/".join(parts)))
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(paths)
 def test_a_file_url_comes_back(path: str) -> None:
     expected = Path(os.path.abspath(path))

@@ -69,6 +69,9 @@ def _run(
                 _starts_and_stops(command, tmp_path, environment)
             case ["neuro-sdk", "serve", *_]:
                 port = running.enter_context(_serving(command, tmp_path, environment))
+            case ["neuro-sdk", "demo", *options] if "--source" not in options:
+                # The standard library, which it takes by itself, is carried in tests/faces.
+                script.append(f"{command} --source {shlex.quote(str(ROOT / 'docs/how-to'))}")
             case ["neuro-sdk" | "export" | "unset" | "mkdir" | "echo", *_]:
                 script.append(command.replace(":8080/", f":{port}/"))
             case _:
