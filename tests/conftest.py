@@ -17,7 +17,7 @@ from neuro_sdk import BucketHandle, Client, TransferConfig
 
 pytest.register_assert_rewrite("tests.contracts", "tests.recording", "tests.transfer")
 
-from .contracts.stores import STORES, Store, needs, table  # noqa: E402
+from .contracts.stores import STORES, Store, each, needs, table  # noqa: E402
 
 pytest_plugins = ["tests.servers.fixtures"]
 
@@ -130,11 +130,7 @@ async def client(home: Path) -> AsyncIterator[Client]:
         yield opened
 
 
-@pytest.fixture(params=STORES, ids=lambda store: store.name)
-def store(request: pytest.FixtureRequest) -> Store:
-    """Each store in turn."""
-    chosen: Store = request.param
-    return chosen
+store = each(STORES)
 
 
 @pytest.fixture

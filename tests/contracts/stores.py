@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,18 @@ from ..platform.serving import served_team, write_profile
 from ..servers.fake_gcs import FakeGcs
 from ..servers.s3 import s3_client
 
-__all__ = ["CAPABILITIES", "STORES", "Store", "imported", "needs", "reasons", "table"]
+__all__ = [
+    "CAPABILITIES",
+    "ENGINES",
+    "PROVIDERS",
+    "STORES",
+    "Store",
+    "each",
+    "imported",
+    "needs",
+    "reasons",
+    "table",
+]
 
 CAPABILITIES: Mapping[str, str] = {
     "creation": "makes buckets, besides those that are imported",
@@ -240,6 +252,25 @@ STORES: tuple[Store, ...] = (
         },
     ),
 )
+
+PROVIDERS = tuple(store for store in STORES if store.name != "moto as minio")
+"""Those that differ in their bytes; how MinIO makes its buckets is not a matter of these."""
+
+ENGINES = tuple(
+    store for store in PROVIDERS if store.name not in ("seaweedfs as minio", "over http")
+)
+"""Those that differ in their engine, for what transfers do with it."""
+
+
+def each(stores: Sequence[Store]) -> Any:
+    """The fixture ``store``: these in turn."""
+
+    @pytest.fixture(params=stores, ids=lambda store: store.name)
+    def store(request: pytest.FixtureRequest) -> Store:
+        chosen: Store = request.param
+        return chosen
+
+    return store
 
 
 def needs(store: Store, capability: str) -> None:

@@ -33,6 +33,9 @@ from neuro_sdk._core.keys import key_problem
 
 from ..recording import DeleteRecorder
 from .provider import ODD_KEYS, stream
+from .stores import PROVIDERS, each
+
+store = each(PROVIDERS)
 
 
 @pytest.fixture

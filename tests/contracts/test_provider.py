@@ -14,11 +14,13 @@ from neuro_sdk._providers.local import LocalProvider
 from neuro_sdk.protocols import Provider
 
 from .provider import ProviderContract, keys_of, listed, read
-from .stores import STORES, Store
+from .stores import PROVIDERS, STORES, Store, each
 
 
 class TestAtEachStore(ProviderContract):
     """As the client opens it, with credentials that are renewed."""
+
+    store = each(PROVIDERS)
 
     @pytest.fixture
     async def provider(self, box: BucketHandle) -> Provider:
