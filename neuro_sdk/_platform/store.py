@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -118,7 +119,8 @@ class Store:
                 await self._lock_tables(session)
                 version = await _version(session)  # another process may have been first
                 if version is None or version < SCHEMA_VERSION:
-                    await (await session.connection()).run_sync(Tables.metadata.create_all)
+                    make = partial(Tables.metadata.create_all, checkfirst=version is not None)
+                    await (await session.connection()).run_sync(make)
                     session.add(SchemaRow(version=SCHEMA_VERSION))
                     version = SCHEMA_VERSION
         if version is not None and version > SCHEMA_VERSION:

@@ -276,24 +276,22 @@ class TestListAndGlob:
             found = [blob.key async for blob in blobs]
         assert found == ["folder1/a.txt", "folder1/x/y/c.txt"]
 
-    @pytest.mark.parametrize(
-        ("pattern", "keys"),
-        [
-            ("*", ["a.txt", "b?c", "q[1].csv"]),
-            ("?.txt", ["a.txt"]),
-            ("d/?.txt", ["d/a.txt"]),
-            ("**", ["a.txt", "b?c", "d/a.txt", "d/e/a.txt", "q[1].csv"]),
-            ("**/a.txt", ["a.txt", "d/a.txt", "d/e/a.txt"]),
-            ("b[?]c", ["b?c"]),
-            ("q[[]1].csv", ["q[1].csv"]),
-            ("d/*", ["d/a.txt"]),
-            ("a.txt", ["a.txt"]),
-            ("nothing", []),
-        ],
-    )
-    async def test_patterns_as_text(self, buckets: Buckets, pattern: str, keys: list[str]) -> None:
+    async def test_patterns_as_text(self, buckets: Buckets) -> None:
         await fill(buckets, "a.txt", "d/a.txt", "d/e/a.txt", "b?c", "q[1].csv")
-        assert sorted(await keys_of(buckets.glob_blobs(f"blob:box/{pattern}"))) == sorted(keys)
+        for pattern, keys in {
+            "*": ["a.txt", "b?c", "q[1].csv"],
+            "?.txt": ["a.txt"],
+            "d/?.txt": ["d/a.txt"],
+            "**": ["a.txt", "b?c", "d/a.txt", "d/e/a.txt", "q[1].csv"],
+            "**/a.txt": ["a.txt", "d/a.txt", "d/e/a.txt"],
+            "b[?]c": ["b?c"],
+            "q[[]1].csv": ["q[1].csv"],
+            "d/*": ["d/a.txt"],
+            "a.txt": ["a.txt"],
+            "nothing": [],
+        }.items():
+            found = await keys_of(buckets.glob_blobs(f"blob:box/{pattern}"))
+            assert sorted(found) == sorted(keys), pattern
 
     async def test_a_url_would_take_a_question_mark_for_a_query(self, buckets: Buckets) -> None:
         with pytest.raises(InvalidURI):

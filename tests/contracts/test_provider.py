@@ -16,11 +16,11 @@ from neuro_sdk.protocols import Provider
 from .provider import ProviderContract, keys_of, listed, read
 from .stores import PROVIDERS, STORES, Store, each
 
+store = each(PROVIDERS)
+
 
 class TestAtEachStore(ProviderContract):
     """As the client opens it, with credentials that are renewed."""
-
-    store = each(PROVIDERS)
 
     @pytest.fixture
     async def provider(self, box: BucketHandle) -> Provider:
