@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote
 from xml.etree import ElementTree
+from xml.sax.saxutils import escape
 
 from .._core.parts import PartLimits
 from .s3 import CHECKSUM, S3Requests, crc32c, parse, tag, texts
@@ -79,7 +80,8 @@ class S3Multipart:
             ElementTree.SubElement(part, "ETag").text = etag
             ElementTree.SubElement(part, "ChecksumCRC32C").text = checksum
         query = f"uploadId={quote(upload, safe='')}"
-        answer = await self._requests.send("POST", key, query, [_document(root)], expected=(404,))
+        body: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+        answer = await self._requests.send("POST", key, query, [body], expected=(404,))
         if answer.status == 404 and not (answer.repeated and await self._is_there(key, tags)):
             raise self._requests.error("NoSuchUpload", "the upload is gone", key, 404)
 
@@ -95,11 +97,9 @@ class S3Multipart:
 
 def removal(keys: Sequence[str]) -> tuple[Mapping[str, str], bytes]:
     """Headers and body of a request to remove up to 1,000 keys."""
-    root = ElementTree.Element("Delete")
-    ElementTree.SubElement(root, "Quiet").text = "true"
-    for key in keys:
-        ElementTree.SubElement(ElementTree.SubElement(root, "Object"), "Key").text = key
-    body = _document(root)
+    # By hand, for a tree of elements takes ten times as long.
+    objects = "".join([f"<Object><Key>{escape(key)}</Key></Object>" for key in keys])
+    body = f"<Delete><Quiet>true</Quiet>{objects}</Delete>".encode()
     digest = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
     return {"Content-MD5": digest}, body
 
@@ -111,11 +111,6 @@ def not_removed(answer: bytes) -> Iterator[tuple[str, str, str]]:
             told = texts(element)
             if told.get("Code") != "NoSuchKey":
                 yield told.get("Key", ""), told.get("Code", ""), told.get("Message", "")
-
-
-def _document(root: ElementTree.Element) -> bytes:
-    document: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
-    return document
 
 
 def _etag(both: str) -> str:
