@@ -43,7 +43,7 @@ from .verify import Held, verify_download
 
 __all__ = ["Download", "choose_download", "list_tree"]
 
-_BATCH = 1000
+_BATCH = 250  # what is held at once is small, so that the collector has little to look at
 _WINDOWS = os.name == "nt"
 
 

@@ -385,7 +385,7 @@ class Cursor:
             return [None] * len(keys)
         found: list[BucketEntry | None] = []
         for key in keys:
-            entry = self._held.get(key)
+            entry = self._held.pop(key, None)
             if entry is None and not self._passed(key):
                 entry = await self._read(key)
             found.append(entry)
@@ -405,4 +405,4 @@ class Cursor:
             self._last = None if page is None else page[-1].key
             for entry in page or ():
                 self._held[entry.key] = entry
-        return self._held.get(key)
+        return self._held.pop(key, None)

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing, closing
 from enum import Enum
-from itertools import chain, islice
+from itertools import islice
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple
@@ -26,7 +26,7 @@ from .steps import LEFT_OUT, Filter
 __all__ = ["Found", "Kind", "read_ignore_files", "rules_above", "walk"]
 
 _AHEAD = 16
-_ENTRIES_AHEAD = 4096
+_ENTRIES_AHEAD = 1024  # what lives for longer is looked at by the collector again and again
 _PAGE = 1000
 _LONG, _LONG_EACH = 0.005, 0.0001  # seconds, and for each entry
 
@@ -186,7 +186,7 @@ class _Ahead:
     """Scans of *folders*, begun before their turn, so that nothing waits for a slow disk.
 
     A thread scans some of them in a row: threads that look at one file after another at the
-    same time fight for the interpreter. Where that takes long, each folder has its own.
+    same time fight for the interpreter. Where that takes long, more of them have fewer each.
     """
 
     def __init__(
@@ -223,9 +223,15 @@ class _Ahead:
             scans, took_long = await scanning
             self._begun.popleft()
             self._ready.extend(zip(folders, scans, strict=False))
-            self._folders = chain(folders[len(scans) :], self._folders)
+            # What took long once may have waited for the interpreter, not for the disk.
             if took_long:
-                self._at_once = 1
+                self._at_once = max(1, self._at_once // 2)
+            else:
+                self._at_once = min(_AHEAD, self._at_once * 2)
+            left = folders[len(scans) :]
+            for start in reversed(range(0, len(left), self._at_once)):
+                some = left[start : start + self._at_once]
+                self._begun.appendleft((some, self._scan(some)))
 
     def close(self) -> None:
         """Nobody asks for more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
@@ -151,6 +152,23 @@ class TestWalk:
         monkeypatch.setattr(disk, "begin", counted)
         assert len(await _files(disk, root)) == 40
         assert begun == 4  # the root, and 16 folders at a time
+
+    @pytest.mark.parametrize("seed", range(6))
+    async def test_a_disk_that_is_slow_now_and_then(
+        self, disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+    ) -> None:
+        chance = random.Random(seed)
+        tree = {f"d{n:02}/{m}/f": b"" for n in range(40) for m in range(chance.randrange(4))}
+        root = make_tree(tmp_path / "root", tree)
+        scan = walking._scan
+
+        def sometimes_slow(folder: walking._Folder, names: list[str]) -> walking._Scan:
+            time.sleep(chance.choice((0, 0, 0, 0.01)))
+            return scan(folder, names)
+
+        monkeypatch.setattr(walking, "_scan", sometimes_slow)
+        monkeypatch.setattr(walking, "_ENTRIES_AHEAD", chance.choice((3, 1024)))
+        assert await _files(disk, root) == sorted(tree)
 
     async def test_what_is_read_ahead_is_bounded(
         self, disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
