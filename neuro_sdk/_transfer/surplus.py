@@ -41,17 +41,17 @@ def present(base: str, paths: Sequence[str]) -> AbstractSet[str]:
 
 def plain_children(folder: str) -> list[tuple[str, Side | None]]:
     """Names of plain files with their sides, and of folders with a slash, in the order of keys."""
-    found: list[tuple[str, Side | None]] = []
+    found: dict[str, Side | None] = {}  # a disk that changes may give a name twice
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
-                    found.append((entry.name + "/", None))
+                    found[entry.name + "/"] = None
                 elif entry.is_file(follow_symlinks=False) and not is_partial(entry.name):
-                    found.append((entry.name, to_side(entry.stat(follow_symlinks=False))))
+                    found[entry.name] = to_side(entry.stat(follow_symlinks=False))
     except FileNotFoundError:
         return []
-    return sorted(found, key=lambda pair: pair[0])
+    return sorted(found.items(), key=lambda pair: pair[0])
 
 
 def unlink_many(base: str, files: Mapping[str, Side]) -> Mapping[str, NeuroError]:

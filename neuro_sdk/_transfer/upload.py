@@ -350,11 +350,12 @@ class Upload:
 
 
 class Cursor:
-    """Finds keys, asked for in their order, in a listing that is sorted in one of two ways.
+    """Finds keys, asked for once and in their order, in a listing sorted in one of two ways.
 
     Most stores sort by the text of keys; some sort part by part, as folders on a disk are
     walked. A key is missing for certain once the listing has passed it in both ways; what was
-    passed meanwhile is held, which is little, for all of a directory comes in one run.
+    passed meanwhile is held until it is found, which is little, for all of a directory comes in
+    one run.
 
     As a context manager it owns the listing, whose first page is asked for at once. Unless
     *wanted* nothing is asked for, and nothing found.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from neuro_sdk import (
     TransferConfig,
     TransferError,
 )
-from neuro_sdk._core.plan import Side
+from neuro_sdk._core.plan import Action, Side
 from neuro_sdk._transfer.disk import Disk, to_side
 from neuro_sdk._transfer.protected import Protected
 from neuro_sdk._transfer.surplus import present, unlink_many
@@ -415,6 +416,27 @@ class TestDown:
         await fill(box, tree)
         root = make_tree(tmp_path / "to", tree | {"b/extra": b"x"})
         await buckets_behind(anywhere, Backwards).sync_down("blob:box", root, delete=True)
+        assert read_tree(root) == tree
+
+    async def test_a_disk_that_gives_names_twice(
+        self, box: BucketHandle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # As some do while others write to a folder.
+        scandir = os.scandir
+
+        @contextmanager
+        def twice(path: str) -> Iterator[list[os.DirEntry[str]]]:
+            with scandir(path) as entries:
+                yield [entry for found in entries for entry in (found, found)]
+
+        tree = {"a": b"1", "b/c": b"2", "b/d": b"3"}
+        await fill(box, tree)
+        root = make_tree(tmp_path / "to", tree | {"b/extra": b"x"})
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "scandir", twice)
+            plan = await box.plan_sync_down("", root, delete=True)
+            await box.sync_down("", root, delete=True)
+        assert [step.path for step in plan.of(Action.REMOVE)] == ["b/extra"]
         assert read_tree(root) == tree
 
     async def test_a_disk_that_ignores_case(
