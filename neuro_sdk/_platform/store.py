@@ -119,6 +119,7 @@ class Store:
                 await self._lock_tables(session)
                 version = await _version(session)  # another process may have been first
                 if version is None or version < SCHEMA_VERSION:
+                    # All tables are made in one transaction: where one is not, none is.
                     make = partial(Tables.metadata.create_all, checkfirst=version is not None)
                     await (await session.connection()).run_sync(make)
                     session.add(SchemaRow(version=SCHEMA_VERSION))

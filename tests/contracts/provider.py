@@ -288,7 +288,7 @@ class ProviderContract:
             assert set(listing) == expected(keys, prefix, recursive=recursive), prefix
 
     async def test_many_pages(self, provider: Provider) -> None:
-        keys = [f"{number % 7}/{number:04}" for number in range(1010)]
+        keys = [f"{number % 7}/{number:04}" for number in range(1200)]
         slots = asyncio.Semaphore(16)
 
         async def put(key: str) -> None:

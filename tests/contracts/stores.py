@@ -259,9 +259,9 @@ PROVIDERS = tuple(store for store in STORES if store.name != "moto as minio")
 ENGINES = tuple(
     store
     for store in PROVIDERS
-    if store.name in ("local", "seaweedfs", "azurite", "fake-gcs-server")
+    if store.name not in ("seaweedfs as minio", "over http", "moto as aws")
 )
-"""Those that differ in their engine, for what transfers do with it; two sort as folders do."""
+"""Those that differ in their engine: the others open that of ``seaweedfs`` in another way."""
 
 
 def each(stores: Sequence[Store]) -> Any:
