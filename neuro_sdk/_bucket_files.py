@@ -107,7 +107,7 @@ class BucketFiles:
                 src, prefix, update, resume, verify, filter, ignore_file_names
             )
             await upload.check()
-            await upload.run(upload.steps(), progress)
+            await upload.run(upload.steps(tell_skipped=progress is not None), progress)
 
     async def _upload(
         self,
@@ -149,7 +149,7 @@ class BucketFiles:
         """See :meth:`Buckets.download_dir`."""
         with callback_errors():
             download = await self._download(prefix, dst, update, continue_, verify, filter)
-            await download.run(download.steps(), progress)
+            await download.run(download.steps(tell_skipped=progress is not None), progress)
 
     async def _download(
         self,

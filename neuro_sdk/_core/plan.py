@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from .models import BucketEntry
 
-__all__ = ["Action", "End", "Side", "deletion_problem", "plan_download", "plan_sync", "plan_upload"]
+__all__ = ["Action", "End", "Side", "deletion_problem", "plan_download", "plan_sync", "plan_update"]
 
 _EXACT = timedelta(0)
 
@@ -39,14 +39,14 @@ End = Side | BucketEntry
 """One end of a transfer, a file or a blob."""
 
 
-def plan_upload(source: End, target: End | None, *, update: bool) -> Action:
-    """COPY, or SKIP where *update* finds that the blob is certainly not older than the file.
+def plan_update(source: End, target: End | None) -> Action:
+    """SKIP a blob that is certainly not older than the file, else COPY.
 
     Stores round the times of blobs down, so a blob that seems as old as the file is not older.
     """
-    if update and target is not None and _not_older(target.modified_at, source.modified_at):
-        return Action.SKIP
-    return Action.COPY
+    if target is None or not _not_older(target.modified_at, source.modified_at):
+        return Action.COPY
+    return Action.SKIP
 
 
 def plan_download(

@@ -36,8 +36,9 @@ from ..errors import (
 )
 from ..protocols import Likely
 from .fields import endpoint, required
-from .opendal import Engine, Stat
+from .opendal import Engine
 from .rest import Answer, Rest
+from .stat import Stat
 
 __all__ = ["AZURE_RULES", "AzureAccess", "AzureEngine", "azure_access"]
 

@@ -40,8 +40,9 @@ from ..errors import (
 from ..protocols import Likely
 from .fields import endpoint, required
 from .google import KeyTokens
-from .opendal import Engine, Stat
+from .opendal import Engine
 from .rest import Answer, Rest
+from .stat import Stat
 
 __all__ = ["GCS_RULES", "GcsAccess", "GcsEngine", "gcs_access"]
 

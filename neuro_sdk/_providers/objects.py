@@ -18,7 +18,7 @@ from datetime import timedelta
 
 from .._core.config import TransferConfig
 from .._core.keys import KeyRules, listable_prefix
-from .._core.models import BlobCommonPrefix, BlobObject, Bucket, BucketEntry, blob_object
+from .._core.models import BlobCommonPrefix, BlobObject, Bucket, BucketEntry, blob_objects
 from .._core.parts import SMALL
 from .._multipart import send_stream
 from ..errors import (
@@ -30,7 +30,8 @@ from ..errors import (
     StorageTimeout,
 )
 from ..protocols import Direct, Likely, Multipart, Reading
-from .opendal import Engine, Stat, pinned
+from .opendal import Engine, pinned
+from .stat import Stat
 
 __all__ = ["BulkDelete", "ObjectProvider"]
 
@@ -99,10 +100,7 @@ class ObjectProvider:
             return None if page is None else page[0]
 
     def _blob(self, found: Stat) -> BlobObject:
-        path, size, modified_at, etag, created_at, _ = found
-        if path[-1:] == "/":
-            size = 0
-        return blob_object(path, self.bucket, size, created_at, modified_at, etag)
+        return blob_objects(self.bucket, [found])[0]
 
     async def put(self, key: str, body: bytes | AsyncIterator[bytes]) -> None:
         if key.endswith("/"):
@@ -214,7 +212,7 @@ class ObjectProvider:
             async for page in pages:
                 found = [entry for entry in page if entry.path.startswith(prefix)]
                 if recursive:
-                    shown: Sequence[BucketEntry] = [self._blob(entry) for entry in found]
+                    shown: Sequence[BucketEntry] = blob_objects(self.bucket, found)
                 else:
                     shown = [self._at_level(entry, prefix) for entry in found]
                     if not whole:

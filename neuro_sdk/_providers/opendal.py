@@ -27,7 +27,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, cached_property, partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import opendal
 from opendal import config as services
@@ -56,6 +56,7 @@ from ..errors import (
     StorageUnavailable,
     local_error,
 )
+from .stat import Stat
 
 if TYPE_CHECKING:
     from .._core.described import Metadata, PresignedRequest
@@ -68,7 +69,6 @@ __all__ = [
     "SOON",
     "Engine",
     "Options",
-    "Stat",
     "check_process",
     "pinned",
     "schemes",
@@ -219,18 +219,6 @@ def _scrubbed(cause: Exception) -> Exception:
     text = str(cause)
     clean = _SECRET.sub(r"\1***", text)
     return cause if clean == text else type(cause)(clean)
-
-
-class Stat(NamedTuple):
-    """What the engine knows of one path; that of a directory in a listing ends in a slash."""
-
-    path: str
-    size: int = 0
-    modified_at: datetime | None = None
-    etag: str | None = None
-    created_at: datetime | None = None
-    is_file: bool = True
-    """Told where one path was asked about."""
 
 
 class Engine:

@@ -15,16 +15,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from email.message import Message
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
 
-from .._core.versions import quoted
 from ..errors import StorageError, StorageTimeout, StorageUnavailable
 from ..protocols import Reading
-from .opendal import SOON, Stat, check_process
+from .opendal import SOON, check_process
 from .pool import tls
+from .stat import Stat, described
 
-__all__ = ["Ranges", "described"]
+__all__ = ["Ranges"]
 
 Told = Callable[[Stat], None]
 """Hears what a blob is, in the thread that reads it."""
@@ -227,12 +226,3 @@ class _Beginning(_Reading):
             return None
         told(found)
         return last + 1
-
-
-def described(path: str, size: int, changed: str, etag: str) -> Stat | None:
-    """What the headers of an answer say of a blob; None unless that is all."""
-    try:
-        found = Stat(path, size, parsedate_to_datetime(changed), quoted(etag))
-    except ValueError:  # it is no time
-        return None
-    return None if found.etag is None else found

@@ -20,13 +20,14 @@ from .._core.parts import SMALL
 from .._proxies import find_proxy
 from ..errors import BlobNotFound, StorageError
 from ..protocols import Likely, Reading
-from .opendal import SOON, Engine, Stat, check_process
+from .opendal import SOON, Engine, check_process
 from .pool import ConnectionPool, Response
-from .ranges import Ranges, described
+from .ranges import Ranges
 from .s3 import CHECKSUM, S3Requests, crc32c
 from .s3_listing import answers
 from .s3_pages import entries
 from .s3_verbs import not_removed, removal
+from .stat import Stat, described
 
 __all__ = ["S3Engine"]
 

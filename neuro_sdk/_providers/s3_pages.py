@@ -9,8 +9,8 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 
 from .._core.versions import quoted
-from .opendal import Stat
 from .s3 import parse, tag
+from .stat import Stat, stats
 
 __all__ = [
     "Divided",
@@ -85,7 +85,7 @@ def entries(answer: bytes, *, sort: bool) -> Iterator[Sequence[Stat]]:
     found = None if sort else scanned(answer)
     if found is not None:
         for start in range(0, len(found.rows), _PAGE):
-            yield _stats(found.form, found.rows[start : start + _PAGE])
+            yield _stats(found, found.rows[start : start + _PAGE])
         return
     root = parse(answer)
     if tag(root) != "ListBucketResult":
@@ -100,13 +100,18 @@ def entries(answer: bytes, *, sort: bool) -> Iterator[Sequence[Stat]]:
 _PAGE = 250
 
 _FIELDS = {"Key": "([^<]+)", "Size": "([0-9]+)", "LastModified": "([^<]+)", "ETag": "([^<]*)"}
+_QUOTES = ("&#34;", "&quot;", '"')
 
 
 class Scanned(NamedTuple):
-    """The fields of blobs as they stand in an answer, escaped, and in which order they do."""
+    """The fields of blobs as they stand in an answer, escaped, and in which order they do.
+
+    ``quote`` is what stood around each tag, and is left away.
+    """
 
     form: Sequence[str]
     rows: Sequence[Sequence[str]]
+    quote: str
 
 
 def scanned(answer: bytes) -> Scanned | None:
@@ -116,37 +121,43 @@ def scanned(answer: bytes) -> Scanned | None:
     except UnicodeDecodeError:
         return None
     start, end = text.find("<Contents>"), text.find("</Contents>")
-    if "<ListBucketResult" not in text[:start] or "<!" in text or "<CommonPrefixes" in text:
+    around = text[:start] + text[text.rfind("</Contents>") :]
+    if "<ListBucketResult" not in around or "<CommonPrefixes" in around:
+        return None
+    if "!" in text and "<!" in text:  # to find one character takes no time
         return None
     form = sorted(_FIELDS, key=lambda name: text.find(f"<{name}>", start, end))
-    rows = _pattern(form, text[start:end]).findall(text)
+    first = text[start:end]
+    quote = next((quote for quote in _QUOTES if f"<ETag>{quote}" in first), "")
+    rows = re.findall(_pattern(form, first, quote), text, re.DOTALL)
     # Each begins with an element of its own: if all are there, none reaches into another.
-    return Scanned(form, rows) if len(rows) == text.count("<Contents>") else None
+    return Scanned(form, rows, quote) if len(rows) == text.count("<Contents>") else None
 
 
-def _pattern(form: Sequence[str], first: str) -> re.Pattern[str]:
+def _pattern(form: Sequence[str], first: str, quote: str) -> str:
     """Finds elements whose fields come as in *form*, and soonest those like the *first*."""
     pattern, end = "<Contents>", len("<Contents>")
     for name in form:
+        value = _FIELDS[name]
+        if name == "ETag" and quote:
+            value = f"{quote}([^{quote[0]}]*){quote}"
         start = first.find(f"<{name}>")
         # What is between is mostly the same, and to skip what is known takes half the time.
-        pattern += f"(?:{re.escape(first[end:start])}|.*?)<{name}>{_FIELDS[name]}</{name}>"
+        pattern += f"(?:{re.escape(first[end:start])}|.*?)<{name}>{value}</{name}>"
         end = first.find(f"</{name}>", start) + len(f"</{name}>")
-    return re.compile(pattern, re.DOTALL)
+    return pattern
 
 
-def _stats(form: Sequence[str], rows: Sequence[Sequence[str]]) -> Sequence[Stat]:
-    told = dict(zip(form, zip(*rows, strict=True), strict=True))
-    keys, tags = _texts(told["Key"]), map(quoted, _texts(told["ETag"]))
+def _stats(found: Scanned, rows: Sequence[Sequence[str]]) -> Sequence[Stat]:
+    told = dict(zip(found.form, zip(*rows, strict=True), strict=True))
+    keys, tags = _texts(told["Key"]), _texts(told["ETag"])
     times = map(datetime.fromisoformat, told["LastModified"])
-    return [*map(Stat, keys, map(int, told["Size"]), times, tags)]
+    whole = [f'"{tag}"' if found.quote else quoted(tag) for tag in tags]
+    return stats(keys, map(int, told["Size"]), times, whole)
 
 
 def _texts(escaped: Sequence[str]) -> Sequence[str]:
-    if "&" not in "".join(escaped):
-        return escaped
-    # Tags stand in quotes, and there is no need to parse for these.
-    return [_plain(text.replace("&#34;", '"').replace("&quot;", '"')) for text in escaped]
+    return [*map(_plain, escaped)] if "&" in "".join(escaped) else escaped
 
 
 def read(root: ElementTree.Element) -> list[Stat]:

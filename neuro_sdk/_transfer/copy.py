@@ -12,11 +12,11 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
 
-from .._aio import Job, run_bounded
+from .._aio import Job, each, run_bounded
 from .._core.config import TransferConfig
 from .._core.keys import check_key, common_text, key_error, key_problem, overlap, tree_prefix
 from .._core.models import BlobObject, BucketEntry
-from .._core.plan import Action, plan_upload
+from .._core.plan import Action, plan_update
 from .._core.versions import same_version, tags_differ
 from ..errors import (
     BlobChanged,
@@ -282,7 +282,7 @@ class Copy:
                 return Step(path, entry, error=error)
         if path.endswith("/"):
             return Step(path, entry, Action.COPY if known is None else None)
-        action = plan_upload(entry, known, update=self._update)
+        action = plan_update(entry, known)
         reason = self.skipped if action is Action.SKIP else ""
         return Step(path, entry, action, entry.size, reason)
 
@@ -312,7 +312,7 @@ class Copy:
     ) -> AsyncGenerator[Job, None]:
         doing.tree.enter("")
         copying = _Copying(self.source, self.target, Bounds(self.config))
-        async with aclosing(doing.each(steps)) as decided:
+        async with aclosing(each(steps)) as decided:
             async for step in decided:
                 path = step.path
                 if step.left_out:

@@ -501,7 +501,12 @@ def make_folders(folder: str | os.PathLike[str]) -> None:
 
 def to_side(found: os.stat_result) -> Side:
     """What a transfer decides on, of one file."""
-    return Side(found.st_size, datetime.fromtimestamp(found.st_mtime, UTC))
+    return _as_side((found.st_size, _moment(found.st_mtime, UTC)))
+
+
+# A tree has a great many, and these take half the time.
+_as_side = partial(tuple.__new__, Side)
+_moment = datetime.fromtimestamp
 
 
 def _read_text(path: str) -> str | None:

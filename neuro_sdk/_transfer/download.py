@@ -10,9 +10,9 @@ from pathlib import Path
 
 from yarl import URL
 
-from .._aio import Errand, Job, run_bounded, sized
+from .._aio import Errand, Job, each, run_bounded, sized
 from .._core.config import TransferConfig
-from .._core.keys import KeyRules, is_plain, key_error, tree_prefix
+from .._core.keys import all_plain, key_error, tree_prefix
 from .._core.landing import Collisions, landing_path
 from .._core.models import BlobObject, BucketEntry
 from .._core.plan import Action, Side, plan_download
@@ -124,13 +124,13 @@ class Download:
         """Whether the disk of the destination, which need not be there yet, ignores case."""
         return await self.disk.run(self.root, _ignores_case, str(self.root))
 
-    async def steps(self) -> Steps[BlobObject]:
+    async def steps(self, *, tell_skipped: bool = True) -> Steps[BlobObject]:
         """What is to be done, decided path by path in the order of the keys."""
         wanted = Wanted(self.filter)
         collisions = Collisions(await self.ignores_case())
         async with aclosing(sized(self.listing(), _BATCH)) as pages:
             async for page in pages:
-                yield await self._steps(page, wanted, collisions)
+                yield await self._steps(page, wanted, collisions, tell_skipped)
 
     async def steps_of(self, blobs: Sequence[BlobObject]) -> Sequence[Step[BlobObject]]:
         """What is to be done with some that were listed before, in their order."""
@@ -138,45 +138,36 @@ class Download:
         return await self._steps(blobs, Wanted(None), collisions)
 
     async def _steps(
-        self, page: Sequence[BucketEntry], wanted: Wanted, collisions: Collisions
+        self,
+        page: Sequence[BucketEntry],
+        wanted: Wanted,
+        collisions: Collisions,
+        tell_skipped: bool = True,
     ) -> Sequence[Step[BlobObject]]:
-        rules, above = self.provider.rules, len(self.prefix)
-        paths = [entry.key[above:] for entry in page]
-        problems = [self._problem(entry.key, rules) for entry in page]
+        choose, above = self._choose, len(self.prefix)
+        keys = [entry.key for entry in page]
+        paths = [key[above:] for key in keys]
+        problems = self._problems(keys)
         known = await self._known(paths, problems)
         steps = []
         for entry, path, problem, there in zip(page, paths, problems, known, strict=True):
             assert isinstance(entry, BlobObject)
             if path == "":
                 continue
-            if self.filter is None or await wanted.wants(path):
-                step = self._step(entry, path, problem, collisions, there)
-            else:
+            if self.filter is not None and not await wanted.wants(path):
                 step = Step(path, entry, Action.SKIP, entry.size, LEFT_OUT, left_out=True)
+            elif (error := problem or collisions.add(path)) is not None:
+                step = Step(path, entry, error=error)
+            elif path[-1] == "/":
+                step = Step(path, entry)
+            else:
+                action = choose(entry, there) if choose is not None else Action.COPY
+                if action is Action.SKIP and not tell_skipped:
+                    continue
+                reason = self._skipped if action is Action.SKIP else ""
+                step = Step(path, entry, action, entry.size, reason)
             steps.append(step)
         return steps
-
-    def _step(
-        self,
-        entry: BlobObject,
-        path: str,
-        problem: InvalidKey | None,
-        collisions: Collisions,
-        known: Side | None,
-    ) -> Step[BlobObject]:
-        try:
-            if problem is not None:
-                raise problem
-            collisions.add(path)
-        except NeuroError as error:
-            return Step(path, entry, error=error)
-        if path[-1] == "/":
-            return Step(path, entry)
-        if self._choose is None:
-            return Step(path, entry, Action.COPY, entry.size)
-        action = self._choose(entry, known)
-        reason = self._skipped if action is Action.SKIP else ""
-        return Step(path, entry, action, entry.size, reason)
 
     async def _known(
         self, paths: Sequence[str], problems: Sequence[InvalidKey | None]
@@ -184,16 +175,21 @@ class Download:
         """What is at the destination of each path, where that is asked for and can be."""
         if self._choose is None:
             return [None] * len(paths)
+        if not any(problems):
+            return await self._look.sides([f"{self._base}/{path}" for path in paths])
         pairs = zip(paths, problems, strict=True)
         targets = [f"{self._base}/{path}" for path, problem in pairs if problem is None]
         sides = iter(await self._look.sides(targets))
         return [next(sides) if problem is None else None for problem in problems]
 
-    def _problem(self, key: str, rules: KeyRules) -> InvalidKey | None:
-        """Why *key* cannot be fetched or would not land below the destination."""
-        if len(key) <= rules.plain and is_plain(key) and not _WINDOWS:
-            return None  # so do most keys pass both of what follows
-        refused = key_error(key, rules, bucket=self.name)
+    def _problems(self, keys: Sequence[str]) -> Sequence[InvalidKey | None]:
+        """Why each of *keys* cannot be fetched or would not land below the destination."""
+        if not _WINDOWS and all_plain(keys, self.provider.rules):
+            return [None] * len(keys)  # they pass both of what follows
+        return [self._problem(key) for key in keys]
+
+    def _problem(self, key: str) -> InvalidKey | None:
+        refused = key_error(key, self.provider.rules, bucket=self.name)
         if refused is not None:
             return refused
         try:
@@ -232,7 +228,7 @@ class Download:
             first = await anext(steps, None)
             await self.disk.run(self.root, _made_destination, str(self.root))
             doing.tree.enter("")
-            async with aclosing(doing.each(_chain(first or (), steps))) as decided:
+            async with aclosing(each(_chain(first or (), steps))) as decided:
                 async for step in decided:
                     if step.left_out:
                         continue
@@ -251,7 +247,7 @@ class Download:
             return None
         try:
             if step.error is not None:
-                if above and self._problem(self.prefix + above, self.provider.rules) is None:
+                if above and self._problem(self.prefix + above) is None:
                     doing.tree.enter(above)
                 raise step.error
             folder = await self._make(above, doing)

@@ -130,11 +130,6 @@ class TreeEvents:
         self._stack: list[Folder] = []
         self._call = _Caller()
 
-    @property
-    def is_heard(self) -> bool:
-        """False where nobody listens."""
-        return self._progress is not None
-
     def enter(self, path: str) -> Folder:
         """The directory *path*, entered together with those above it if it was not."""
         if self._stack and self._stack[-1].path == path:

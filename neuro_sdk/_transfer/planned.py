@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .._core.keys import common_text
-from .._core.models import BlobObject, Bucket, blob_object
+from .._core.models import BlobObject, Bucket
 from .._core.plan import Action, Side
 from .._core.plans import PlannedStep
 from ..errors import IllegalArgumentError
@@ -85,4 +85,10 @@ def _found(step: PlannedStep, local: str) -> Found:
 
 
 def _blob(step: PlannedStep, bucket: Bucket, prefix: str) -> BlobObject:
-    return blob_object(prefix + step.path, bucket, step.size, None, step.modified_at, step.etag)
+    return BlobObject(
+        key=prefix + step.path,
+        bucket=bucket,
+        size=step.size,
+        modified_at=step.modified_at,
+        etag=step.etag,
+    )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import aclosing
 from functools import partial
 from typing import Generic, NamedTuple, TypeVar
 
@@ -87,14 +86,6 @@ class Doing:
     def __init__(self, tree: TreeEvents, report: Report) -> None:
         self.tree = tree
         self.report = report
-
-    async def each(self, steps: Steps[S]) -> AsyncGenerator[Step[S], None]:
-        """The *steps* one by one, less what is skipped where nobody hears of it."""
-        async with aclosing(steps):
-            async for page in steps:
-                for step in page:
-                    if step.action is not Action.SKIP or self.tree.is_heard:
-                        yield step
 
     def fail(self, path: str, error: NeuroError) -> None:
         """Note and tell that *path* failed; raises *error* if the others would as well."""

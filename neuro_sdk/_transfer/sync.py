@@ -203,7 +203,8 @@ class SyncUp(Sync[BlobObject]):
         *,
         exact: bool = False,
     ) -> None:
-        await self.upload.run(steps or self.steps(), progress, exact=exact)
+        steps = steps or self.upload.steps(tell_skipped=progress is not None)
+        await self.upload.run(steps, progress, exact=exact)
 
     async def is_empty(self) -> bool:
         """True if there is no file to upload."""
@@ -307,7 +308,8 @@ class SyncDown(Sync[Side]):
         exact: bool = False,
     ) -> None:
         del exact  # a download is, by the tag it asks for
-        await self.download.run(steps or self.steps(), progress)
+        steps = steps or self.download.steps(tell_skipped=progress is not None)
+        await self.download.run(steps, progress)
 
     async def is_empty(self) -> bool:
         """True if there is no blob to download; BlobNotFound if nothing is there at all."""

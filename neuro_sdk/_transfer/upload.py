@@ -10,17 +10,18 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from .._aio import Errand, Job, dropped, run_bounded
+from .._aio import Errand, Job, dropped, each, run_bounded
 from .._core.config import TransferConfig
-from .._core.keys import check_key, common_text, key_error, tree_prefix
+from .._core.keys import check_key, common_text, key_errors, tree_prefix
 from .._core.models import BlobObject, BucketEntry
-from .._core.plan import Action, Side, plan_upload
+from .._core.plan import Action, Side, plan_update
 from .._core.uri import file_url
 from ..errors import (
     BlobIsADirectory,
     BlobNotFound,
     LocalFileChanged,
     LocalNotADirectory,
+    NeuroError,
 )
 from ..progress import AbstractFileProgress, AbstractRecursiveFileProgress
 from ..protocols import Direct, Provider
@@ -66,7 +67,7 @@ async def upload_file(
     if update:
         opened = await disk.run(source, Source, str(source))
         opened.abandon()
-        if plan_upload(opened.side, await _find(provider, key), update=True) is Action.SKIP:
+        if plan_update(opened.side, await _find(provider, key)) is Action.SKIP:
             if events is not None:
                 events.skip(opened.size)
             return
@@ -168,7 +169,23 @@ async def _pieces(
 
 def choose_upload(update: bool) -> Choose | None:
     """How upload_dir decides about what is there already."""
-    return partial(plan_upload, update=True) if update else None
+    return plan_update if update else None
+
+
+def _no_file(
+    found: Found, key: str, error: NeuroError | None, known: BucketEntry | None
+) -> Step[Found]:
+    path = found.path
+    if found.kind is Kind.LEFT_OUT:
+        size = found.side.size if found.side is not None else 0
+        return Step(path, found, Action.SKIP, size, found.reason, left_out=True)
+    if found.kind is Kind.PROBLEM:
+        return Step(path, found, error=found.error)
+    if found.kind is Kind.FOLDER or key == "":
+        return Step(path, found)
+    if error is not None:
+        return Step(path, found, error=error)
+    return Step(path, found, Action.COPY if known is None else None)
 
 
 def _is_folder(path: Path) -> bool:
@@ -230,40 +247,47 @@ class Upload:
         likely = look.likely if self.filter is None else None
         return self.provider.pages(self.prefix, recursive=True, likely=likely)
 
-    async def steps(self, *, tell_left_out: bool = False) -> Steps[Found]:
+    async def steps(
+        self, *, tell_left_out: bool = False, tell_skipped: bool = True
+    ) -> Steps[Found]:
         """What is to be done, decided path by path."""
         listing = self.listing()
         walked = self.walk(tell_left_out=tell_left_out)
         async with aclosing(walked) as tree, Cursor(listing, self._choose is not None) as there:
             async for page in tree:
                 keys = [self.prefix + found.path for found in page]
-                yield [*map(self._step, page, keys, await there.entries(keys))]
+                yield self._steps(page, keys, await there.entries(keys), tell_skipped)
 
     async def steps_of(self, found: Sequence[Found]) -> Sequence[Step[Found]]:
         """What is to be done with some that were found before, in their order."""
         keys = [self.prefix + one.path for one in found]
         listing = self.provider.pages(common_text(keys), recursive=True)
         async with Cursor(listing, self._choose is not None) as there:
-            return [*map(self._step, found, keys, await there.entries(keys))]
+            return self._steps(found, keys, await there.entries(keys), True)
 
-    def _step(self, found: Found, key: str, known: BucketEntry | None) -> Step[Found]:
-        path = found.path
-        if found.kind is Kind.LEFT_OUT:
-            size = found.side.size if found.side is not None else 0
-            return Step(path, found, Action.SKIP, size, found.reason, left_out=True)
-        if found.kind is Kind.PROBLEM:
-            return Step(path, found, error=found.error)
-        if found.kind is Kind.FOLDER or key == "":
-            return Step(path, found)
-        error = key_error(key, self.provider.rules, bucket=self.name)
-        if error is not None:
-            return Step(path, found, error=error)
-        if found.kind is Kind.EMPTY_FOLDER:
-            return Step(path, found, Action.COPY if known is None else None)
-        assert found.side is not None
-        action = self._choose(found.side, known) if self._choose is not None else Action.COPY
-        reason = self._skipped if action is Action.SKIP else ""
-        return Step(path, found, action, found.side.size, reason)
+    def _steps(
+        self,
+        page: Sequence[Found],
+        keys: Sequence[str],
+        known: Sequence[BucketEntry | None],
+        tell_skipped: bool,
+    ) -> Sequence[Step[Found]]:
+        choose, steps = self._choose, []
+        errors = key_errors(keys, self.provider.rules, bucket=self.name)
+        for found, key, error, there in zip(page, keys, errors, known, strict=True):
+            kind, path, _, side, _, _ = found
+            if kind is not Kind.FILE:
+                steps.append(_no_file(found, key, error, there))
+            elif error is not None:
+                steps.append(Step(path, found, error=error))
+            else:
+                assert side is not None
+                action = choose(side, there) if choose is not None else Action.COPY
+                if action is not Action.SKIP:
+                    steps.append(Step(path, found, action, side.size))
+                elif tell_skipped:
+                    steps.append(Step(path, found, action, side.size, self._skipped))
+        return steps
 
     async def run(
         self,
@@ -290,7 +314,7 @@ class Upload:
         self, steps: Steps[Found], doing: Doing, exact: bool
     ) -> AsyncGenerator[Job | Errand, None]:
         bounds = Bounds(self.config)
-        async with aclosing(doing.each(steps)) as decided:
+        async with aclosing(each(steps)) as decided:
             async for step in decided:
                 path, found = step.path, step.source
                 if step.left_out:

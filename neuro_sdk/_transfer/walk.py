@@ -11,10 +11,11 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing, closing
 from enum import Enum
+from functools import partial
 from itertools import islice
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from .._core.ignore import IgnoreRules, parse_ignore
 from .._core.plan import Side
@@ -52,6 +53,9 @@ class Found(NamedTuple):
     reason: str = ""
 
 
+_as_found = partial(tuple.__new__, Found)  # half the time, for a tree has a great many
+
+
 class _Folder(NamedTuple):
     """One to be scanned; ``path`` is empty for the root, else it ends in a slash."""
 
@@ -61,10 +65,11 @@ class _Folder(NamedTuple):
 
 
 class _Scan(NamedTuple):
-    """What a folder holds, in the order of keys."""
+    """What a folder holds, in the order of keys, and which of that are folders."""
 
-    children: Sequence[Found | _Folder]
-    ignore_files: Sequence[bytes]
+    children: Sequence[Found | _Folder] = ()
+    folders: Sequence[_Folder] = ()
+    ignore_files: Sequence[bytes] = ()
     error: LocalError | None = None
 
 
@@ -142,6 +147,11 @@ class _Walker:
         above = (*above, identity)
         page = [Found(Kind.FOLDER if scan.children else Kind.EMPTY_FOLDER, path, local)]
         all_wanted = self._filter is None and not rules
+        if all_wanted and not scan.folders:
+            page += cast(Sequence[Found], scan.children)
+            for start in range(0, len(page), _PAGE):
+                yield page[start : start + _PAGE]
+            return
         with closing(_Ahead(self._scan, self._below(scan, base, rules))) as ahead:
             for child in scan.children:
                 reason = "" if all_wanted else await self._left_out(child, base, rules)
@@ -170,8 +180,8 @@ class _Walker:
             yield page
 
     def _below(self, scan: _Scan, base: str, rules: IgnoreRules) -> Iterator[_Folder]:
-        for child in scan.children:
-            if isinstance(child, _Folder) and not _ignored(child, base, rules):
+        for child in scan.folders:
+            if not _ignored(child, base, rules):
                 yield child
 
     async def _left_out(self, child: Found | _Folder, base: str, rules: IgnoreRules) -> str:
@@ -253,7 +263,7 @@ def _scan_some(folders: Sequence[_Folder], ignore_names: list[str]) -> _Scans:
         try:
             scans.append(_scan(folder, ignore_names))
         except OSError as error:
-            scans.append(_Scan((), (), local_error(error, error.filename or folder.local)))
+            scans.append(_Scan(error=local_error(error, error.filename or folder.local)))
         entries += len(scans[-1].children)
         took_long = time.monotonic() - started > _LONG + entries * _LONG_EACH
         if took_long or entries > _ENTRIES_AHEAD:
@@ -263,34 +273,42 @@ def _scan_some(folders: Sequence[_Folder], ignore_names: list[str]) -> _Scans:
 
 def _scan(folder: _Folder, ignore_names: list[str]) -> _Scan:
     above, local, _ = folder
-    children = []
+    children: list[Found | _Folder] = []
+    folders: list[_Folder] = []
     with os.scandir(local) as entries:
         for entry in entries:
-            if not is_partial(entry.name):
-                children.append(_child(above + entry.name, entry))
+            name = entry.name
+            if is_partial(name):
+                continue
+            try:
+                found = entry.stat()
+            except OSError as error:
+                children.append(_unreadable(above + name, entry, error))
+                continue
+            if modes.S_ISREG(found.st_mode):
+                child = (Kind.FILE, above + name, entry.path, to_side(found), None, "")
+                children.append(_as_found(child))
+            elif modes.S_ISDIR(found.st_mode):
+                identity = found.st_dev, found.st_ino
+                folders.append(_Folder(above + name + "/", entry.path, identity))
+            else:
+                problem = LocalError(f"not a regular file or folder: {entry.path!r}")
+                children.append(Found(Kind.PROBLEM, above + name, entry.path, error=problem))
+    children += folders
     children.sort(key=attrgetter("path"))
+    folders.sort(key=attrgetter("path"))
     if not ignore_names:
-        return _Scan(children, ())
+        return _Scan(children, folders)
     present = {child.path for child in children}
     wanted = [name for name in ignore_names if above + name in present]
-    return _Scan(children, read_ignore_files(local, wanted))
+    return _Scan(children, folders, read_ignore_files(local, wanted))
 
 
-def _child(path: str, entry: os.DirEntry[str]) -> Found | _Folder:
-    local = entry.path
-    try:
-        found = entry.stat()
-    except OSError as error:
-        problem = local_error(error, local)
-        if entry.is_symlink():
-            problem = LocalError(f"a link that leads nowhere: {local!r}")
-        return Found(Kind.PROBLEM, path, local, error=problem)
-    if modes.S_ISREG(found.st_mode):
-        return Found(Kind.FILE, path, local, to_side(found))
-    if modes.S_ISDIR(found.st_mode):
-        return _Folder(path + "/", local, (found.st_dev, found.st_ino))
-    problem = LocalError(f"not a regular file or folder: {local!r}")
-    return Found(Kind.PROBLEM, path, local, error=problem)
+def _unreadable(path: str, entry: os.DirEntry[str], error: OSError) -> Found:
+    problem = local_error(error, entry.path)
+    if entry.is_symlink():
+        problem = LocalError(f"a link that leads nowhere: {entry.path!r}")
+    return Found(Kind.PROBLEM, path, entry.path, error=problem)
 
 
 def read_ignore_files(folder: str, names: list[str]) -> list[bytes]:

@@ -16,10 +16,13 @@ from hypothesis import strategies as st
 from neuro_sdk._core.keys import (
     LOCAL_RULES,
     KeyRules,
+    all_plain,
     check_key,
     common_text,
     is_below,
     is_plain,
+    key_error,
+    key_errors,
     key_problem,
     listable_prefix,
     parents,
@@ -107,12 +110,27 @@ def test_a_plain_key_is_judged_as_any_other(key: str, rules: KeyRules) -> None:
     assert key_problem(key, rules) == key_problem(key, closely)
 
 
+@settings(max_examples=500)
+@given(
+    st.lists(st.lists(st.sampled_from(WORDS), max_size=6).map("".join), max_size=4),
+    st.sampled_from([ANY, LOCAL_RULES, KeyRules(max_bytes=6), KeyRules(reserved=frozenset("a"))]),
+)
+def test_many_keys_are_judged_as_each_alone(keys: list[str], rules: KeyRules) -> None:
+    each = [key_error(key, rules, bucket="b") for key in keys]
+    assert list(map(str, key_errors(keys, rules, bucket="b"))) == list(map(str, each))
+    if all_plain(keys, rules):
+        assert all(is_plain(key) and len(key) <= rules.plain for key in keys)
+
+
 def test_plain_keys_need_no_closer_look_anywhere() -> None:
     for rules in (ANY, DISK, LOCAL_RULES, AZURE_RULES, GCS_RULES):
         assert rules.plain >= 250
     assert is_plain("logs/2026-01/part_00.tar.gz")
     for key in ("", "/a", "a//b", "a/./b", "a..b", "a b", "é", "a.", "a/\n", "a\n"):
         assert not is_plain(key)
+        assert not all_plain(["a/b.c", key], ANY)
+    assert all_plain(["a", "logs/2026-01/part_00.tar.gz", "a/b/"], ANY)
+    assert all_plain([], ANY)
 
 
 def _ends(folder: Path) -> Iterator[Path]:

@@ -18,7 +18,7 @@ from neuro_sdk._core.models import (
     BucketCredentials,
     BucketEntry,
     PersistentBucketCredentials,
-    blob_object,
+    blob_objects,
 )
 from neuro_sdk._core.uri import Scope, parse_blob_uri
 
@@ -122,9 +122,12 @@ def test_secrets_are_not_shown() -> None:
 
 def test_a_blob_made_the_short_way_is_one_like_others() -> None:
     moment = datetime(2026, 1, 2, tzinfo=UTC)
-    short = blob_object("a/b", BUCKET, 5, None, moment, '"tag"')
+    short, marker = blob_objects(
+        BUCKET, [("a/b", 5, moment, '"tag"', None, True), ("a/", 3, None, None, moment, True)]
+    )
     whole = BlobObject(key="a/b", bucket=BUCKET, size=5, modified_at=moment, etag='"tag"')
     assert (short, repr(short), hash(short)) == (whole, repr(whole), hash(whole))
+    assert marker == BlobObject(key="a/", bucket=BUCKET, created_at=moment)
     assert [field.name for field in dataclasses.fields(BlobObject)] == [
         *("key", "bucket", "size", "created_at", "modified_at", "etag")
     ]

@@ -15,7 +15,7 @@ from neuro_sdk._core.plan import (
     deletion_problem,
     plan_download,
     plan_sync,
-    plan_upload,
+    plan_update,
 )
 
 NOON = datetime(2024, 2, 29, 12, tzinfo=UTC)
@@ -34,25 +34,23 @@ def at(size: int, moment: datetime | None = NOON) -> Side:
 
 
 @pytest.mark.parametrize(
-    ("target", "update", "action"),
+    ("target", "action"),
     [
-        (None, False, COPY),
-        (None, True, COPY),
-        (at(5), False, COPY),
-        (at(5), True, SKIP),  # as old as the file, and stores round down
-        (at(9), True, SKIP),
-        (at(5, NOON + TICK), True, SKIP),
-        (at(5, NOON - TICK), True, COPY),
-        (at(5, NOON - SECOND), True, COPY),
-        (at(5, None), True, COPY),
+        (None, COPY),
+        (at(5), SKIP),  # as old as the file, and stores round down
+        (at(9), SKIP),
+        (at(5, NOON + TICK), SKIP),
+        (at(5, NOON - TICK), COPY),
+        (at(5, NOON - SECOND), COPY),
+        (at(5, None), COPY),
     ],
 )
-def test_upload(target: Side | None, update: bool, action: Action) -> None:
-    assert plan_upload(at(5), target, update=update) is action
+def test_update(target: Side | None, action: Action) -> None:
+    assert plan_update(at(5), target) is action
 
 
-def test_upload_of_a_file_without_a_time() -> None:
-    assert plan_upload(at(5, None), at(5), update=True) is COPY
+def test_update_of_a_file_without_a_time() -> None:
+    assert plan_update(at(5, None), at(5)) is COPY
 
 
 # The source is 5 bytes of NOON. Columns: neither, update, continue_, both.
@@ -150,18 +148,16 @@ def test_a_coarser_grain_only_makes_more_copies(
     assert coarse in (fine, COPY)
 
 
-@given(sides, st.none() | sides, st.booleans())
-def test_an_upload_is_left_only_with_update_and_a_blob_not_older(
-    source: Side, target: Side | None, update: bool
-) -> None:
-    action = plan_upload(source, target, update=update)
+@given(sides, st.none() | sides)
+def test_an_upload_is_left_only_with_a_blob_not_older(source: Side, target: Side | None) -> None:
+    action = plan_update(source, target)
     newer = (
         target is not None
         and target.modified_at is not None
         and source.modified_at is not None
         and target.modified_at >= source.modified_at
     )
-    assert action is (SKIP if update and newer else COPY)
+    assert action is (SKIP if newer else COPY)
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,8 @@ from neuro_sdk._core.models import BucketEntry
 from neuro_sdk._providers import azure
 from neuro_sdk._providers.azure import AzureAccess, azure_access
 from neuro_sdk._providers.lease import LeasedProvider
-from neuro_sdk._providers.opendal import Stat
 from neuro_sdk._providers.services import opener
+from neuro_sdk._providers.stat import Stat
 from neuro_sdk.cli.azurite import AzuriteServer
 from neuro_sdk.protocols import Provider
 

@@ -30,8 +30,9 @@ from neuro_sdk import (
 )
 from neuro_sdk._platform.seaweedfs import SeaweedFSServer
 from neuro_sdk._providers import ranges
-from neuro_sdk._providers.opendal import SOON, Stat
+from neuro_sdk._providers.opendal import SOON
 from neuro_sdk._providers.ranges import Ranges
+from neuro_sdk._providers.stat import Stat
 from tests.servers.proxy import Faults, FaultyProxy, Seen
 
 MIB = 1 << 20

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from neuro_sdk import TransferConfig
 from neuro_sdk._core.sigv4 import Keys
-from neuro_sdk._providers.opendal import Stat
 from neuro_sdk._providers.s3 import S3Access, S3Requests, parse
 from neuro_sdk._providers.s3_engine import S3Engine
 from neuro_sdk._providers.s3_listing import answers
 from neuro_sdk._providers.s3_pages import entries, read, scanned
+from neuro_sdk._providers.stat import Stat
 from neuro_sdk.errors import StorageError
 from neuro_sdk.protocols import Likely
 
@@ -92,6 +92,8 @@ def test_both_ways_say_the_same(
         "<Contents><Key>a</Key></Contents>" + _blob(_FORMS["aws"], "b", 1, '"'),
         _blob(_FORMS["aws"], "a", 1, '"').replace("<Key>a<", "<Key><![CDATA[a]]><"),
         _blob(_FORMS["aws"], "a", 1, '"') + _blob(_FORMS["seaweedfs"], "b", 2, '"'),
+        _blob(_FORMS["aws"], "a", 1, '"') + _blob(_FORMS["aws"], "b", 2, ""),
+        _blob(_FORMS["aws"], "a", 1, "&#34;") + _blob(_FORMS["aws"], "b", 2, "&quot;"),
         "<CommonPrefixes><Prefix>a/</Prefix></CommonPrefixes>",
     ],
 )

@@ -1,0 +1,49 @@
+"""What a store says of one path, before it is a blob of a bucket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
+from itertools import repeat
+from typing import NamedTuple
+
+from .._core.versions import quoted
+
+__all__ = ["Stat", "described", "stats"]
+
+
+class Stat(NamedTuple):
+    """What the engine knows of one path; that of a directory in a listing ends in a slash."""
+
+    path: str
+    size: int = 0
+    modified_at: datetime | None = None
+    etag: str | None = None
+    created_at: datetime | None = None
+    is_file: bool = True
+    """Told where one path was asked about."""
+
+
+_as_stat = partial(tuple.__new__, Stat)
+
+
+def stats(
+    paths: Iterable[str],
+    sizes: Iterable[int],
+    times: Iterable[datetime | None],
+    tags: Iterable[str | None],
+) -> list[Stat]:
+    """Many at once, in half the time, for listings make a great many."""
+    rest = repeat(None), repeat(True)
+    return [*map(_as_stat, zip(paths, sizes, times, tags, *rest, strict=False))]
+
+
+def described(path: str, size: int, changed: str, etag: str) -> Stat | None:
+    """What the headers of an answer say of a blob; None unless that is all."""
+    try:
+        found = Stat(path, size, parsedate_to_datetime(changed), quoted(etag))
+    except ValueError:  # it is no time
+        return None
+    return None if found.etag is None else found
