@@ -302,22 +302,49 @@ async def dropped(coming: asyncio.Future[Any]) -> None:
 
 
 async def read_ahead(
-    pages: AsyncGenerator[Sequence[T], None], wanted: bool = True
+    pages: AsyncGenerator[Sequence[T], None], wanted: bool = True, *, items: int = 1
 ) -> AsyncGenerator[Sequence[T], None]:
-    """The same *pages*; where that is *wanted*, the next one is on its way while one is used."""
+    """The same *pages*; where that is *wanted*, more are on their way while one is used.
+
+    They are asked for until so many *items* are held that nobody has taken yet.
+    """
     async with aclosing(pages):
         if not wanted:
             async for page in pages:
                 yield page
             return
-        coming = asyncio.ensure_future(anext(pages, None))
+        held: deque[Sequence[T]] = deque()
+        came, room, count = asyncio.Event(), asyncio.Event(), 0
+
+        async def read() -> None:
+            nonlocal count
+            async for page in pages:
+                held.append(page)
+                count += len(page)
+                came.set()
+                while count >= items:
+                    room.clear()
+                    await room.wait()
+
+        reading = asyncio.create_task(read())
+        reading.add_done_callback(lambda _: came.set())
         try:
-            while (this := await coming) is not None:
-                coming = asyncio.ensure_future(anext(pages, None))
-                await asyncio.sleep(0)  # it begins before the page is used
-                yield this
+            while True:
+                while not held and not reading.done():
+                    came.clear()
+                    await came.wait()
+                if not held:
+                    await reading
+                    return
+                page = held.popleft()
+                paused = count >= items
+                count -= len(page)
+                if paused and count < items:
+                    room.set()
+                    await asyncio.sleep(0)  # the next one is asked for before the page is used
+                yield page
         finally:
-            await dropped(coming)
+            await dropped(reading)
 
 
 async def in_order(

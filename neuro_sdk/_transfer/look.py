@@ -5,15 +5,54 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from itertools import chain, islice
 from pathlib import Path
 
 from .._core.plan import Side
 from .disk import Disk, stat_inside, stat_one
+from .walk import Found, Kind
 
-__all__ = ["Look"]
+__all__ = ["Look", "Noted"]
 
 _HELD = 5000  # a few pages of a store
+
+
+class Noted:
+    """The files that a walk comes upon, for a listing of the keys they have below *prefix*."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._paths: list[str] = []
+        self._over = False
+        self._came = asyncio.Event()
+
+    async def pages(
+        self, walked: AsyncGenerator[Sequence[Found], None]
+    ) -> AsyncGenerator[Sequence[Found], None]:
+        """The same pages."""
+        try:
+            async with aclosing(walked):
+                async for page in walked:
+                    self._paths += [found.path for found in page if found.kind is Kind.FILE]
+                    del self._paths[:-_HELD]  # stores without use for them ask for none
+                    self._came.set()
+                    yield page
+        finally:
+            self._over = True
+            self._came.set()
+
+    async def likely(self, apart: int) -> AsyncGenerator[str, None]:
+        """The keys of the files, as ``Provider.pages`` wants them."""
+        while True:
+            while len(self._paths) < apart:
+                if self._over:
+                    return
+                self._came.clear()
+                await self._came.wait()
+            path = self._paths[apart - 1]
+            del self._paths[:apart]
+            yield self._prefix + path
 
 
 class Look:

@@ -35,6 +35,7 @@ from ..protocols import Provider
 from .disk import Disk
 from .download import Download
 from .events import call
+from .look import Look
 from .protected import Protected
 from .remove import remove_batch
 from .report import Report
@@ -221,7 +222,8 @@ class SyncUp(Sync[BlobObject]):
         """
         upload = self.upload
         protected = Protected(upload.disk, upload.root, upload.filter, upload.ignore_file_names)
-        async with aclosing(sized(upload.listing(), _BATCH)) as pages:
+        look = Look(upload.disk, upload.root, upload.prefix, closely=False)
+        async with aclosing(sized(upload.listing(look.likely), _BATCH)) as pages:
             async for page in pages:
                 paths = [entry.key[len(upload.prefix) :] for entry in page]
                 there = await self.there(paths)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from .._aio import Errand, Job, dropped, each, run_bounded
+from .._aio import Errand, Job, dropped, each, read_ahead, run_bounded
 from .._core.config import TransferConfig
 from .._core.keys import check_key, common_text, key_errors, tree_prefix
 from .._core.models import BlobObject, BucketEntry
@@ -24,11 +24,11 @@ from ..errors import (
     NeuroError,
 )
 from ..progress import AbstractFileProgress, AbstractRecursiveFileProgress
-from ..protocols import Direct, Provider
+from ..protocols import Direct, Likely, Provider
 from .bounds import Bounds
 from .disk import Disk, Source, stat_many
 from .events import FileEvents, TreeEvents
-from .look import Look
+from .look import Noted
 from .parts import send_parts
 from .report import Report
 from .steps import Choose, Doing, Filter, Step, Steps
@@ -38,6 +38,7 @@ from .walk import Found, Kind, walk
 __all__ = ["Cursor", "Upload", "choose_upload", "upload_file"]
 
 _HELD = 4096
+_AHEAD = 2000  # two pages of a store
 
 
 async def upload_file(
@@ -241,19 +242,20 @@ class Upload:
             tell_left_out=tell_left_out,
         )
 
-    def listing(self) -> AsyncGenerator[Sequence[BucketEntry], None]:
+    def listing(self, likely: Likely | None) -> AsyncGenerator[Sequence[BucketEntry], None]:
         """What is at the destination."""
-        look = Look(self.disk, self.root, self.prefix, closely=False)
-        likely = look.likely if self.filter is None else None
+        likely = likely if self.filter is None else None
         return self.provider.pages(self.prefix, recursive=True, likely=likely)
 
     async def steps(
         self, *, tell_left_out: bool = False, tell_skipped: bool = True
     ) -> Steps[Found]:
         """What is to be done, decided path by path."""
-        listing = self.listing()
-        walked = self.walk(tell_left_out=tell_left_out)
-        async with aclosing(walked) as tree, Cursor(listing, self._choose is not None) as there:
+        noted, wanted = Noted(self.prefix), self._choose is not None
+        listing, walked = self.listing(noted.likely), self.walk(tell_left_out=tell_left_out)
+        if wanted and self.filter is None:
+            walked = read_ahead(noted.pages(walked), items=_AHEAD)
+        async with aclosing(walked) as tree, Cursor(listing, wanted) as there:
             async for page in tree:
                 keys = [self.prefix + found.path for found in page]
                 yield self._steps(page, keys, await there.entries(keys), tell_skipped)
