@@ -17,6 +17,7 @@ from collections.abc import (
     Iterable,
     Iterator,
     Sequence,
+    Sized,
 )
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing
@@ -48,6 +49,7 @@ __all__ = [
 
 T = TypeVar("T")
 P = ParamSpec("P")
+Z = TypeVar("Z", bound=Sized)
 
 Job = Callable[[], Coroutine[Any, Any, None]]
 
@@ -302,8 +304,8 @@ async def dropped(coming: asyncio.Future[Any]) -> None:
 
 
 async def read_ahead(
-    pages: AsyncGenerator[Sequence[T], None], wanted: bool = True, *, items: int = 1
-) -> AsyncGenerator[Sequence[T], None]:
+    pages: AsyncGenerator[Z, None], wanted: bool = True, *, items: int = 1
+) -> AsyncGenerator[Z, None]:
     """The same *pages*; where that is *wanted*, more are on their way while one is used.
 
     They are asked for until so many *items* are held that nobody has taken yet.
@@ -313,7 +315,7 @@ async def read_ahead(
             async for page in pages:
                 yield page
             return
-        held: deque[Sequence[T]] = deque()
+        held: deque[Z] = deque()
         came, room, count = asyncio.Event(), asyncio.Event(), 0
 
         async def read() -> None:

@@ -182,10 +182,10 @@ class BucketHandle(BucketPlans):
         async with aclosing(listing) as pages:
             async for page in pages:
                 if left is None:
-                    yield page
+                    yield [*page]
                     continue
                 if left:
-                    yield page[:left]
+                    yield [*page[:left]]
                 if len(page) > left:
                     break
                 left -= len(page)

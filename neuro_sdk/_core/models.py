@@ -171,15 +171,15 @@ _set_key, _set_bucket, _set_size, _set_created, _set_modified, _set_etag = _sett
 
 def blob_objects(
     bucket: Bucket,
-    rows: Iterable[tuple[str, int, datetime | None, str | None, datetime | None, bool]],
+    rows: Iterable[tuple[str, int, datetime | None, str | None, datetime | None]],
 ) -> list[BlobObject]:
-    """Blobs of key, size, time of change, tag and time of creation, whatever follows.
+    """Blobs of key, size, time of change, tag and time of creation.
 
     In a quarter of the time that the constructor takes; listings make a great many. Directory
     markers have no size.
     """
     blobs = []
-    for key, size, modified_at, etag, created_at, _ in rows:
+    for key, size, modified_at, etag, created_at in rows:
         blob = _new(BlobObject)
         _set_key(blob, key)
         _set_bucket(blob, bucket)

@@ -22,6 +22,7 @@ from .._core import azure
 from .._core.config import TransferConfig
 from .._core.keys import KeyRules
 from .._core.models import Bucket
+from .._core.pages import Columns
 from .._core.versions import quoted
 from ..errors import (
     AuthenticationError,
@@ -169,7 +170,7 @@ class AzureEngine(Engine):
         recursive: bool,
         most: int | None = None,
         likely: Likely | None = None,
-    ) -> AsyncGenerator[Sequence[Stat], None]:
+    ) -> AsyncGenerator[Columns, None]:
         del likely  # a listing of Azure begins at its beginning
         held: list[Stat] = []
         listing = read_ahead(self._pages(prefix, recursive, most), most is None)
@@ -182,9 +183,10 @@ class AzureEngine(Engine):
                         held = []
                     (held if _HIGH.search(entry.path) else ready).append(entry)
                 if ready:
-                    yield ready
+                    yield Columns.of(ready)
         if held:
-            yield sorted(held, key=_by_utf8)
+            held.sort(key=_by_utf8)
+            yield Columns.of(held)
 
     async def _pages(
         self, prefix: str, recursive: bool, most: int | None

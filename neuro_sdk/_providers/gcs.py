@@ -15,7 +15,6 @@ from collections.abc import (
     Awaitable,
     Callable,
     Mapping,
-    Sequence,
 )
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,6 +25,7 @@ from .._aio import read_ahead
 from .._core.config import TransferConfig
 from .._core.keys import KeyRules
 from .._core.models import Bucket
+from .._core.pages import Columns
 from ..errors import (
     AuthenticationError,
     AuthorizationError,
@@ -142,13 +142,13 @@ class GcsEngine(Engine):
         recursive: bool,
         most: int | None = None,
         likely: Likely | None = None,
-    ) -> AsyncGenerator[Sequence[Stat], None]:
+    ) -> AsyncGenerator[Columns, None]:
         del likely  # one page after another
         return read_ahead(self._pages(prefix, recursive, most), most is None)
 
     async def _pages(
         self, prefix: str, recursive: bool, most: int | None
-    ) -> AsyncGenerator[Sequence[Stat], None]:
+    ) -> AsyncGenerator[Columns, None]:
         query = {"prefix": prefix, "fields": f"items({_FIELDS}),prefixes,nextPageToken"}
         if not recursive:
             query["delimiter"] = "/"
@@ -165,7 +165,8 @@ class GcsEngine(Engine):
             entries = [self._listed(item) for item in told.get("items", ())]
             entries += map(Stat, told.get("prefixes", ()))
             if entries:
-                yield sorted(entries, key=lambda entry: entry.path.encode())
+                entries.sort(key=lambda entry: entry.path.encode())
+                yield Columns.of(entries)
             if not told.get("nextPageToken"):
                 return
             query["pageToken"] = told["nextPageToken"]

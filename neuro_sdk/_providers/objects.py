@@ -18,7 +18,8 @@ from datetime import timedelta
 
 from .._core.config import TransferConfig
 from .._core.keys import KeyRules, listable_prefix
-from .._core.models import BlobCommonPrefix, BlobObject, Bucket, BucketEntry, blob_objects
+from .._core.models import BlobCommonPrefix, BlobObject, Bucket, BucketEntry
+from .._core.pages import Blobs, Columns
 from .._core.parts import SMALL
 from .._multipart import send_stream
 from ..errors import (
@@ -90,17 +91,17 @@ class ObjectProvider:
             return self._blob(await self._engine.stat(key, key))
         # The engine says that a directory is there if anything lies in it; a marker is a blob.
         first = await self._first(key)
-        if first is not None and first.path == key:
-            return self._blob(first)
+        if first is not None and first.key == key:
+            return first
         raise BlobNotFound("no such blob", bucket=self._name, key=key)
 
-    async def _first(self, prefix: str) -> Stat | None:
+    async def _first(self, prefix: str) -> BlobObject | None:
         async with aclosing(self._engine.pages(prefix, recursive=True, most=1)) as pages:
             page = await anext(pages, None)
-            return None if page is None else page[0]
+            return None if page is None else Blobs(self.bucket, page)[0]
 
     def _blob(self, found: Stat) -> BlobObject:
-        return blob_objects(self.bucket, [found])[0]
+        return Blobs(self.bucket, Columns.of([found]))[0]
 
     async def put(self, key: str, body: bytes | AsyncIterator[bytes]) -> None:
         if key.endswith("/"):
@@ -210,11 +211,9 @@ class ObjectProvider:
         last = ""
         async with aclosing(listing) as pages:
             async for page in pages:
-                found = [entry for entry in page if entry.path.startswith(prefix)]
-                if recursive:
-                    shown: Sequence[BucketEntry] = blob_objects(self.bucket, found)
-                else:
-                    shown = [self._at_level(entry, prefix) for entry in found]
+                shown: Sequence[BucketEntry] = Blobs(self.bucket, page.below(prefix))
+                if not recursive:
+                    shown = [self._at_level(entry, prefix) for entry in shown]
                     if not whole:
                         shown, last = _once(shown, last), shown[-1].key if shown else last
                     elif self._folders:
@@ -222,12 +221,12 @@ class ObjectProvider:
                 if shown:
                     yield shown
 
-    def _at_level(self, found: Stat, prefix: str) -> BucketEntry:
+    def _at_level(self, found: BucketEntry, prefix: str) -> BucketEntry:
         """The blob, or what stands for all below the next slash after the prefix."""
-        slash = found.path.find("/", len(prefix))
+        slash = found.key.find("/", len(prefix))
         if slash < 0:
-            return self._blob(found)
-        return BlobCommonPrefix(key=found.path[: slash + 1], bucket=self.bucket)
+            return found
+        return BlobCommonPrefix(key=found.key[: slash + 1], bucket=self.bucket)
 
     async def _without_empty(self, entries: Sequence[BucketEntry]) -> Sequence[BucketEntry]:
         shown: list[BucketEntry] = []

@@ -37,6 +37,7 @@ from opendal.layers import RetryLayer, TimeoutLayer
 from .._aio import read_ahead, to_its_end
 from .._core.config import TransferConfig
 from .._core.models import BlobObject
+from .._core.pages import Columns
 from ..errors import (
     AuthenticationError,
     AuthorizationError,
@@ -400,13 +401,13 @@ class Engine:
         recursive: bool,
         most: int | None = None,
         likely: Likely | None = None,
-    ) -> AsyncGenerator[Sequence[Stat], None]:
+    ) -> AsyncGenerator[Columns, None]:
         """What the store lists for *prefix*, as ``Provider.pages`` says."""
         del likely  # the binding asks for one page after another
         listing = read_ahead(self._batches(prefix, recursive, most), most is None)
         async with aclosing(listing) as batches:
             async for batch in batches:
-                yield [Stat(entry.path, *_told(entry.metadata)) for entry in batch]
+                yield Columns.of([(entry.path, *_told(entry.metadata)) for entry in batch])
 
     async def _batches(
         self, prefix: str, recursive: bool, most: int | None

@@ -16,6 +16,7 @@ from yarl import URL
 from .._aio import read_ahead
 from .._core.config import TransferConfig
 from .._core.models import BlobObject
+from .._core.pages import Columns
 from .._core.parts import SMALL
 from .._proxies import find_proxy
 from ..errors import BlobNotFound, StorageError
@@ -146,7 +147,7 @@ class S3Engine(Engine):
         recursive: bool,
         most: int | None = None,
         likely: Likely | None = None,
-    ) -> AsyncGenerator[Sequence[Stat], None]:
+    ) -> AsyncGenerator[Columns, None]:
         query = {"list-type": "2", "prefix": prefix}
         if not recursive:
             query["delimiter"] = "/"
@@ -197,7 +198,7 @@ class S3Engine(Engine):
         sent = await self._requests.send(method, None, query, pieces, headers=headers, about=about)
         return sent.body
 
-    def _read(self, answer: bytes, prefix: str, *, sort: bool) -> Iterator[Sequence[Stat]]:
+    def _read(self, answer: bytes, prefix: str, *, sort: bool) -> Iterator[Columns]:
         try:
             yield from entries(answer, sort=sort)
         except ValueError:

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import NamedTuple
 from xml.etree import ElementTree
 
+from .._core.pages import Columns
 from .._core.versions import quoted
 from .s3 import parse, tag
-from .stat import Stat, stats
+from .stat import Stat
 
 __all__ = [
     "Divided",
@@ -80,19 +81,19 @@ def continues(answer: bytes, blobs: bytes) -> bool:
     return first >= 0 and answer.startswith(blobs, first)
 
 
-def entries(answer: bytes, *, sort: bool) -> Iterator[Sequence[Stat]]:
+def entries(answer: bytes, *, sort: bool) -> Iterator[Columns]:
     """What an answer lists, some at a time; ValueError if it is no listing."""
     found = None if sort else scanned(answer)
     if found is not None:
         for start in range(0, len(found.rows), _PAGE):
-            yield _stats(found, found.rows[start : start + _PAGE])
+            yield _columns(found, found.rows[start : start + _PAGE])
         return
     root = parse(answer)
     if tag(root) != "ListBucketResult":
         raise ValueError("no listing")
     listed = sorted(read(root), key=lambda entry: entry.path.encode())
     if listed:
-        yield listed
+        yield Columns.of(listed)
 
 
 # What lives at once is kept small, and is nothing but the result: a tree of elements has ten
@@ -148,12 +149,12 @@ def _pattern(form: Sequence[str], first: str, quote: str) -> str:
     return pattern
 
 
-def _stats(found: Scanned, rows: Sequence[Sequence[str]]) -> Sequence[Stat]:
+def _columns(found: Scanned, rows: Sequence[Sequence[str]]) -> Columns:
     told = dict(zip(found.form, zip(*rows, strict=True), strict=True))
     keys, tags = _texts(told["Key"]), _texts(told["ETag"])
-    times = map(datetime.fromisoformat, told["LastModified"])
+    times = [*map(datetime.fromisoformat, told["LastModified"])]
     whole = [f'"{tag}"' if found.quote else quoted(tag) for tag in tags]
-    return stats(keys, map(int, told["Size"]), times, whole)
+    return Columns(keys, [*map(int, told["Size"])], times, whole, [None] * len(keys))
 
 
 def _texts(escaped: Sequence[str]) -> Sequence[str]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from functools import partial
-from itertools import repeat
 from typing import NamedTuple
 
 from .._core.versions import quoted
 
-__all__ = ["Stat", "described", "stats"]
+__all__ = ["Stat", "described"]
 
 
 class Stat(NamedTuple):
@@ -24,20 +21,6 @@ class Stat(NamedTuple):
     created_at: datetime | None = None
     is_file: bool = True
     """Told where one path was asked about."""
-
-
-_as_stat = partial(tuple.__new__, Stat)
-
-
-def stats(
-    paths: Iterable[str],
-    sizes: Iterable[int],
-    times: Iterable[datetime | None],
-    tags: Iterable[str | None],
-) -> list[Stat]:
-    """Many at once, in half the time, for listings make a great many."""
-    rest = repeat(None), repeat(True)
-    return [*map(_as_stat, zip(paths, sizes, times, tags, *rest, strict=False))]
 
 
 def described(path: str, size: int, changed: str, etag: str) -> Stat | None:

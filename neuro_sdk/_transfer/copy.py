@@ -16,7 +16,7 @@ from .._aio import Job, each, run_bounded
 from .._core.config import TransferConfig
 from .._core.keys import check_key, common_text, key_error, key_problem, overlap, tree_prefix
 from .._core.models import BlobObject, BucketEntry
-from .._core.plan import Action, plan_update
+from .._core.plan import Action, Side, plan_update
 from .._core.versions import same_version, tags_differ
 from ..errors import (
     BlobChanged,
@@ -254,7 +254,7 @@ class Copy:
                     await self._check_apart(page[0])
                     first = False
                 paths = [entry.key[len(self.prefix) :] for entry in page]
-                known = await cursor.entries([self.new + path for path in paths])
+                known = await cursor.sides([self.new + path for path in paths])
                 steps = []
                 for entry, path, there in zip(page, paths, known, strict=True):
                     assert isinstance(entry, BlobObject)
@@ -273,9 +273,9 @@ class Copy:
         keys = [self.new + path for path in paths]
         there = self.target.pages(common_text(keys), recursive=True)
         async with Cursor(there, self._update) as cursor:
-            return [*map(self._step, blobs, paths, await cursor.entries(keys))]
+            return [*map(self._step, blobs, paths, await cursor.sides(keys))]
 
-    def _step(self, entry: BlobObject, path: str, known: BucketEntry | None) -> Step[BlobObject]:
+    def _step(self, entry: BlobObject, path: str, known: Side | None) -> Step[BlobObject]:
         for provider, key in ((self.source, entry.key), (self.target, self.new + path)):
             error = key_error(key, provider.rules, bucket=_name(provider))
             if error is not None:

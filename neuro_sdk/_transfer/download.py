@@ -10,11 +10,12 @@ from pathlib import Path
 
 from yarl import URL
 
-from .._aio import Errand, Job, each, run_bounded, sized
+from .._aio import Errand, Job, each, run_bounded
 from .._core.config import TransferConfig
 from .._core.keys import all_plain, key_error, tree_prefix
 from .._core.landing import Collisions, landing_path
 from .._core.models import BlobObject, BucketEntry
+from .._core.pages import Blobs
 from .._core.plan import Action, Side, plan_download
 from .._core.uri import file_url
 from ..errors import (
@@ -128,44 +129,46 @@ class Download:
         """What is to be done, decided path by path in the order of the keys."""
         wanted = Wanted(self.filter)
         collisions = Collisions(await self.ignores_case())
-        async with aclosing(sized(self.listing(), _BATCH)) as pages:
+        async with aclosing(self.listing()) as pages:
             async for page in pages:
-                yield await self._steps(page, wanted, collisions, tell_skipped)
+                blobs = Blobs.of(page)
+                for start in range(0, len(blobs), _BATCH):
+                    batch = blobs[start : start + _BATCH]
+                    yield await self._steps(batch, wanted, collisions, tell_skipped)
 
     async def steps_of(self, blobs: Sequence[BlobObject]) -> Sequence[Step[BlobObject]]:
         """What is to be done with some that were listed before, in their order."""
         collisions = Collisions(await self.ignores_case())
-        return await self._steps(blobs, Wanted(None), collisions)
+        return await self._steps(Blobs.of(blobs), Wanted(None), collisions) if blobs else []
 
     async def _steps(
         self,
-        page: Sequence[BucketEntry],
+        page: Blobs,
         wanted: Wanted,
         collisions: Collisions,
         tell_skipped: bool = True,
     ) -> Sequence[Step[BlobObject]]:
         choose, above = self._choose, len(self.prefix)
-        keys = [entry.key for entry in page]
-        paths = [key[above:] for key in keys]
-        problems = self._problems(keys)
+        paths = [key[above:] for key in page.keys]
+        problems = self._problems(page.keys)
         known = await self._known(paths, problems)
+        rows = zip(range(len(page)), paths, page.sides, problems, known, strict=True)
         steps = []
-        for entry, path, problem, there in zip(page, paths, problems, known, strict=True):
-            assert isinstance(entry, BlobObject)
+        for number, path, side, problem, there in rows:
             if path == "":
                 continue
             if self.filter is not None and not await wanted.wants(path):
-                step = Step(path, entry, Action.SKIP, entry.size, LEFT_OUT, left_out=True)
+                step = Step(path, page[number], Action.SKIP, side.size, LEFT_OUT, left_out=True)
             elif (error := problem or collisions.add(path)) is not None:
-                step = Step(path, entry, error=error)
+                step = Step(path, page[number], error=error)
             elif path[-1] == "/":
-                step = Step(path, entry)
+                step = Step(path, page[number])
             else:
-                action = choose(entry, there) if choose is not None else Action.COPY
+                action = choose(side, there) if choose is not None else Action.COPY
                 if action is Action.SKIP and not tell_skipped:
                     continue
                 reason = self._skipped if action is Action.SKIP else ""
-                step = Step(path, entry, action, entry.size, reason)
+                step = Step(path, page[number], action, side.size, reason)
             steps.append(step)
         return steps
 

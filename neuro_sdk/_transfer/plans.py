@@ -6,7 +6,7 @@ operation would have done, less what was decided anew. Before that the source is
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -136,7 +136,7 @@ async def plan_removal(removal: Removal, guard: Guard) -> Plan[AbstractDeletePro
 
     async def work(progress: AbstractDeleteProgress | None) -> None:
         await check_blobs(removal.provider, removal.prefix, _blobs(steps))
-        await removal.run(again(steps), progress)
+        await removal.run(again([step.path for step in steps]), progress)
 
     return Plan(
         operation="rm",
@@ -335,9 +335,9 @@ async def _all(steps: Steps[S]) -> Sequence[Step[S]]:
     return [step async for page in steps for step in page]
 
 
-async def again(steps: Sequence[Step[S]]) -> Steps[S]:
-    """The *steps* that were decided before."""
-    yield steps
+async def again(page: Sequence[S]) -> AsyncGenerator[Sequence[S], None]:
+    """What was decided before, as one *page*."""
+    yield page
 
 
 def _blobs(steps: Iterable[Step[BlobObject]]) -> dict[str, BlobObject]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
+from itertools import compress
 
 from .._aio import Job, run_bounded, sized
-from .._core.keys import check_key, key_error, tree_prefix
-from .._core.models import BlobObject, BucketEntry
+from .._core.keys import check_key, key_errors, tree_prefix
+from .._core.models import BlobObject
+from .._core.pages import Blobs
 from .._core.plan import Action
-from ..errors import BlobIsADirectory, BlobNotFound, NeuroError, StorageError
+from ..errors import BlobIsADirectory, BlobNotFound, InvalidKey, NeuroError, StorageError
 from ..progress import AbstractDeleteProgress, StorageProgressDelete
 from ..protocols import Provider
 from .events import call
@@ -57,7 +59,7 @@ async def remove(
         _tell(provider, key, progress)
         return
     removal = Removal(provider, key)
-    await removal.run(removal.steps(), progress)
+    await removal.run(removal.keys(), progress)
 
 
 class Removal:
@@ -70,13 +72,13 @@ class Removal:
         self.prefix = tree_prefix(key, provider.rules, bucket=self.name)
         self._only_below = key.endswith("/")
 
-    async def steps(self) -> Steps[BlobObject]:
-        """What is to be removed; paths are whole keys. BlobNotFound if there is nothing."""
+    async def pages(self) -> AsyncGenerator[Blobs, None]:
+        """What is to be removed; BlobNotFound if there is nothing."""
         found = False
         async with aclosing(self.provider.pages(self.prefix, recursive=True)) as pages:
             async for page in pages:
                 found = True
-                yield [self._step(entry) for entry in page]
+                yield Blobs.of(page)
         if self.directory and not self._only_below:
             try:
                 blob = await self.provider.head(self.directory)
@@ -84,39 +86,54 @@ class Removal:
                 pass
             else:
                 found = True
-                yield [self._step(blob)]
+                yield Blobs.of([blob])
         if self.directory and not found:
             raise BlobNotFound("no such blob or directory", bucket=self.name, key=self.directory)
 
-    def _step(self, entry: BucketEntry) -> Step[BlobObject]:
-        assert isinstance(entry, BlobObject)
-        error = key_error(entry.key, self.provider.rules, bucket=self.name)
-        return Step(entry.key, entry, Action.REMOVE, entry.size, error=error)
+    async def keys(self) -> AsyncGenerator[Sequence[str], None]:
+        """The keys of what is to be removed."""
+        async with aclosing(self.pages()) as pages:
+            async for page in pages:
+                yield page.keys
+
+    async def steps(self) -> Steps[BlobObject]:
+        """What is to be removed, to be looked at; paths are whole keys."""
+        async with aclosing(self.pages()) as pages:
+            async for page in pages:
+                errors = self._errors(page.keys)
+                yield [
+                    Step(blob.key, blob, Action.REMOVE, blob.size, error=error)
+                    for blob, error in zip(page, errors, strict=True)
+                ]
+
+    def _errors(self, keys: Sequence[str]) -> Sequence[InvalidKey | None]:
+        return key_errors(keys, self.provider.rules, bucket=self.name)
 
     async def run(
         self,
-        steps: Steps[BlobObject],
+        keys: AsyncGenerator[Sequence[str], None],
         progress: AbstractDeleteProgress | None,
     ) -> None:
-        """Do the *steps*; raise TransferError if any of them failed."""
+        """Remove the *keys*; raise TransferError if any of them stayed."""
         report = Report("removed", self.name)
-        await run_bounded(_BATCHES, self._jobs(steps, report, progress))
+        await run_bounded(_BATCHES, self._jobs(keys, report, progress))
         report.conclude()
 
     async def _jobs(
         self,
-        steps: Steps[BlobObject],
+        keys: AsyncGenerator[Sequence[str], None],
         report: Report,
         progress: AbstractDeleteProgress | None,
     ) -> AsyncGenerator[Job, None]:
-        async with aclosing(sized(steps, _BATCH)) as batches:
+        async with aclosing(sized(keys, _BATCH)) as batches:
             async for batch in batches:
-                for step in batch:
-                    if step.error is not None:
-                        report.note(step.path, step.error)
-                keys = [step.path for step in batch if step.error is None]
-                if keys:
-                    yield partial(remove_batch, self.provider, keys, report, progress)
+                errors = self._errors(batch)
+                for key, error in zip(batch, errors, strict=True):
+                    if error is not None:
+                        report.note(key, error)
+                wanted = [*compress(batch, (error is None for error in errors))]
+                if wanted:
+                    yield partial(remove_batch, self.provider, wanted, report, progress)
 
 
 async def remove_batch(
@@ -127,6 +144,9 @@ async def remove_batch(
 ) -> None:
     """Remove up to 1,000 blobs; *report* has what failed."""
     failed = await provider.delete_many(keys)
+    if not failed and progress is None:
+        report.done += len(keys)
+        return
     for key in keys:
         error = failed.get(key)
         if error is None:

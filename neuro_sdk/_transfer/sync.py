@@ -340,7 +340,7 @@ class SyncDown(Sync[Side]):
                     if names is not None:
                         missing = folded(key) not in names
                     else:
-                        missing = await cursor.entries([key]) == [None]
+                        missing = await cursor.sides([key]) == [None]
                     if missing:
                         yield step
 

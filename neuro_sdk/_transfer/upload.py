@@ -14,7 +14,8 @@ from .._aio import Errand, Job, dropped, each, read_ahead, run_bounded
 from .._core.config import TransferConfig
 from .._core.keys import check_key, common_text, key_errors, tree_prefix
 from .._core.models import BlobObject, BucketEntry
-from .._core.plan import Action, Side, plan_update
+from .._core.pages import Blobs
+from .._core.plan import Action, End, Side, plan_update
 from .._core.uri import file_url
 from ..errors import (
     BlobIsADirectory,
@@ -173,9 +174,7 @@ def choose_upload(update: bool) -> Choose | None:
     return plan_update if update else None
 
 
-def _no_file(
-    found: Found, key: str, error: NeuroError | None, known: BucketEntry | None
-) -> Step[Found]:
+def _no_file(found: Found, key: str, error: NeuroError | None, known: End | None) -> Step[Found]:
     path = found.path
     if found.kind is Kind.LEFT_OUT:
         size = found.side.size if found.side is not None else 0
@@ -258,20 +257,20 @@ class Upload:
         async with aclosing(walked) as tree, Cursor(listing, wanted) as there:
             async for page in tree:
                 keys = [self.prefix + found.path for found in page]
-                yield self._steps(page, keys, await there.entries(keys), tell_skipped)
+                yield self._steps(page, keys, await there.sides(keys), tell_skipped)
 
     async def steps_of(self, found: Sequence[Found]) -> Sequence[Step[Found]]:
         """What is to be done with some that were found before, in their order."""
         keys = [self.prefix + one.path for one in found]
         listing = self.provider.pages(common_text(keys), recursive=True)
         async with Cursor(listing, self._choose is not None) as there:
-            return self._steps(found, keys, await there.entries(keys), True)
+            return self._steps(found, keys, await there.sides(keys), True)
 
     def _steps(
         self,
         page: Sequence[Found],
         keys: Sequence[str],
-        known: Sequence[BucketEntry | None],
+        known: Sequence[End | None],
         tell_skipped: bool,
     ) -> Sequence[Step[Found]]:
         choose, steps = self._choose, []
@@ -393,7 +392,7 @@ class Cursor:
         self._pages = pages
         self._wanted = wanted
         self._first: asyncio.Future[Sequence[BucketEntry] | None] | None = None
-        self._held: dict[str, BucketEntry] = {}
+        self._held: dict[str, Side] = {}
         self._last: str | None = ""  # the last key that was read; None when all were
 
     async def __aenter__(self) -> Self:
@@ -406,11 +405,11 @@ class Cursor:
             await dropped(self._first)
         await self._pages.aclose()
 
-    async def entries(self, keys: Sequence[str]) -> Sequence[BucketEntry | None]:
+    async def sides(self, keys: Sequence[str]) -> Sequence[Side | None]:
         """What the listing has for each of *keys*."""
         if not self._wanted:
             return [None] * len(keys)
-        found: list[BucketEntry | None] = []
+        found: list[Side | None] = []
         for key in keys:
             entry = self._held.pop(key, None)
             if entry is None and not self._passed(key):
@@ -422,14 +421,16 @@ class Cursor:
         last = self._last
         return last is None or (last > key and last.split("/") > key.split("/"))
 
-    async def _read(self, key: str) -> BucketEntry | None:
+    async def _read(self, key: str) -> Side | None:
         if len(self._held) > _HELD:
             # Keys are asked for in their order: those before this one are not asked for again.
             self._held = {held: entry for held, entry in self._held.items() if held >= key}
         while key not in self._held and not self._passed(key):
             page = await (self._first or anext(self._pages, None))
             self._first = None
-            self._last = None if page is None else page[-1].key
-            for entry in page or ():
-                self._held[entry.key] = entry
+            self._last = None
+            if page is not None:
+                blobs = Blobs.of(page)
+                self._last = blobs.keys[-1]
+                self._held.update(zip(blobs.keys, blobs.sides, strict=True))
         return self._held.pop(key, None)

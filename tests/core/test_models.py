@@ -123,7 +123,7 @@ def test_secrets_are_not_shown() -> None:
 def test_a_blob_made_the_short_way_is_one_like_others() -> None:
     moment = datetime(2026, 1, 2, tzinfo=UTC)
     short, marker = blob_objects(
-        BUCKET, [("a/b", 5, moment, '"tag"', None, True), ("a/", 3, None, None, moment, True)]
+        BUCKET, [("a/b", 5, moment, '"tag"', None), ("a/", 3, None, None, moment)]
     )
     whole = BlobObject(key="a/b", bucket=BUCKET, size=5, modified_at=moment, etag='"tag"')
     assert (short, repr(short), hash(short)) == (whole, repr(whole), hash(whole))

@@ -272,5 +272,5 @@ class TestOrder:
 
         access = AzureAccess(container="box", endpoint="http://127.0.0.1:9/l", account="l", key=KEY)
         engine = Fixed(access, bucket="box", transfer=TransferConfig())
-        found = [entry.path async for page in engine.pages("", recursive=True) for entry in page]
+        found = [key async for page in engine.pages("", recursive=True) for key in page.keys]
         assert sorted(found) == sorted(keys)
