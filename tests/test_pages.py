@@ -60,6 +60,18 @@ async def test_the_next_page_is_on_its_way_while_one_is_used() -> None:
     assert source.closed
 
 
+async def test_as_much_is_read_ahead_as_is_said() -> None:
+    source = Source([[number] * 3 for number in range(10)])
+    ahead = read_ahead(source.pages(), items=7)
+    got = []
+    async for page in ahead:
+        await asyncio.sleep(0.001)
+        got.append(page)
+        assert source.asked == min(10, len(got) + 3)  # 3 pages have 7 items
+    assert len(got) == 10
+    assert source.closed
+
+
 async def test_none_is_asked_for_that_is_not_wanted() -> None:
     source = Source([[1], [2], [3]])
     ahead = read_ahead(source.pages(), wanted=False)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from enum import Enum
-from typing import NamedTuple
-
-from .models import BucketEntry
+from typing import NamedTuple, Protocol
 
 __all__ = ["Action", "End", "Side", "deletion_problem", "plan_download", "plan_sync", "plan_update"]
 
@@ -35,8 +33,14 @@ class Side(NamedTuple):
     modified_at: datetime | None
 
 
-End = Side | BucketEntry
-"""One end of a transfer, a file or a blob."""
+class End(Protocol):
+    """One end of a transfer, a file or a blob: its size in bytes, and when it was changed."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def modified_at(self) -> datetime | None: ...
 
 
 def plan_update(source: End, target: End | None) -> Action:

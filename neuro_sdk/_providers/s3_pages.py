@@ -71,8 +71,9 @@ def divide(answer: bytes, key: str) -> Divided | None:
     last = answer.rfind(_END) + len(_END)
     if end == last:
         return None
-    head, tail = answer[:end], answer[end:]
-    return Divided(head + answer[last:], answer[:first] + tail, answer[end:last])
+    whole = memoryview(answer)
+    before, after = (whole[:end], whole[last:]), (whole[:first], whole[end:])
+    return Divided(b"".join(before), b"".join(after), answer[end:last])
 
 
 def continues(answer: bytes, blobs: bytes) -> bool:
@@ -144,7 +145,9 @@ def _pattern(form: Sequence[str], first: str, quote: str) -> str:
             value = f"{quote}([^{quote[0]}]*){quote}"
         start = first.find(f"<{name}>")
         # What is between is mostly the same, and to skip what is known takes half the time.
-        pattern += f"(?:{re.escape(first[end:start])}|.*?)<{name}>{value}</{name}>"
+        between = re.escape(first[end:start])
+        pattern += f"(?:{between}|.*?)" if between else ".*?"
+        pattern += f"<{name}>{value}</{name}>"
         end = first.find(f"</{name}>", start) + len(f"</{name}>")
     return pattern
 

@@ -44,6 +44,7 @@ __all__ = [
     "Handle",
     "Partial",
     "Source",
+    "changed_at",
     "ignores_case",
     "is_partial",
     "lock",
@@ -446,10 +447,16 @@ def stat_inside(root: str, paths: Iterable[str]) -> list[Side | None]:
     return [stat_one(path) if leads_inside(path) else None for path in paths]
 
 
-def stat_one(path: str) -> Side | None:
-    """The file, if it is a regular one, or a link to one."""
+def stat_one(path: str, folder: int | None = None) -> Side | None:
+    """The file, if it is a regular one, or a link to one.
+
+    *folder* is the number of the open folder it lies in, where there is one.
+    """
     try:
-        found = os.stat(path)
+        if folder is None:
+            found = os.stat(path)
+        else:
+            found = os.stat(path[path.rfind("/") + 1 :], dir_fd=folder)
     except (FileNotFoundError, NotADirectoryError):
         return None
     return to_side(found) if modes.S_ISREG(found.st_mode) else None
@@ -501,12 +508,12 @@ def make_folders(folder: str | os.PathLike[str]) -> None:
 
 def to_side(found: os.stat_result) -> Side:
     """What a transfer decides on, of one file."""
-    return _as_side((found.st_size, _moment(found.st_mtime, UTC)))
+    return Side(found.st_size, changed_at(found))
 
 
-# A tree has a great many, and these take half the time.
-_as_side = partial(tuple.__new__, Side)
-_moment = datetime.fromtimestamp
+def changed_at(found: os.stat_result) -> datetime:
+    """When a file was changed, to the microsecond."""
+    return datetime.fromtimestamp(found.st_mtime, UTC)
 
 
 def _read_text(path: str) -> str | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
-from itertools import chain, islice
+from contextlib import aclosing, suppress
+from itertools import chain, groupby, islice
 from pathlib import Path
 
 from .._core.plan import Side
 from .disk import Disk, stat_inside, stat_one
+from .folders import opened
 from .walk import Found, Kind
 
 __all__ = ["Look", "Noted"]
@@ -114,12 +115,18 @@ def _take(paths: Iterator[str], count: int) -> Sequence[str]:
 
 def _sides(paths: Sequence[str]) -> dict[str, Side | None]:
     sides: dict[str, Side | None] = {}
-    for path in paths:
-        try:
-            sides[path] = stat_one(path)
-        except OSError:  # whoever asks for it is told
-            continue
+    for folder, together in groupby(paths, _above):
+        with suppress(OSError), opened(folder or "/") as number:
+            for path in together:
+                try:
+                    sides[path] = stat_one(path, number)
+                except OSError:  # whoever asks for it is told
+                    continue
     return sides
+
+
+def _above(path: str) -> str:
+    return path[: path.rfind("/")]
 
 
 def _files(folder: str) -> Iterator[Sequence[str]]:

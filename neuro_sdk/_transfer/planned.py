@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from .._core.keys import common_text
 from .._core.models import BlobObject, Bucket
-from .._core.plan import Action, Side
+from .._core.plan import Action
 from .._core.plans import PlannedStep
 from ..errors import IllegalArgumentError
 from ..progress import AbstractRecursiveFileProgress
@@ -81,7 +81,7 @@ def _moved(plan: TreePlan) -> Sequence[PlannedStep]:
 def _found(step: PlannedStep, local: str) -> Found:
     if step.path == "" or step.path.endswith("/"):
         return Found(Kind.EMPTY_FOLDER, step.path, local)
-    return Found(Kind.FILE, step.path, local, Side(step.size, step.modified_at))
+    return Found(Kind.FILE, step.path, local, step.size, step.modified_at)
 
 
 def _blob(step: PlannedStep, bucket: Bucket, prefix: str) -> BlobObject:

@@ -323,8 +323,7 @@ def _planned(
 def _version(source: Found | BlobObject | Side) -> tuple[datetime | None, str | None]:
     if isinstance(source, BlobObject):
         return source.modified_at, source.etag
-    side = source.side if isinstance(source, Found) else source
-    return None if side is None else side.modified_at, None
+    return source.modified_at, None
 
 
 def _folders(steps: Iterable[Step[BlobObject]]) -> tuple[str, ...]:

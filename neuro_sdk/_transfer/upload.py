@@ -177,8 +177,7 @@ def choose_upload(update: bool) -> Choose | None:
 def _no_file(found: Found, key: str, error: NeuroError | None, known: End | None) -> Step[Found]:
     path = found.path
     if found.kind is Kind.LEFT_OUT:
-        size = found.side.size if found.side is not None else 0
-        return Step(path, found, Action.SKIP, size, found.reason, left_out=True)
+        return Step(path, found, Action.SKIP, found.size, found.reason, left_out=True)
     if found.kind is Kind.PROBLEM:
         return Step(path, found, error=found.error)
     if found.kind is Kind.FOLDER or key == "":
@@ -276,18 +275,16 @@ class Upload:
         choose, steps = self._choose, []
         errors = key_errors(keys, self.provider.rules, bucket=self.name)
         for found, key, error, there in zip(page, keys, errors, known, strict=True):
-            kind, path, _, side, _, _ = found
-            if kind is not Kind.FILE:
+            if found.kind is not Kind.FILE:
                 steps.append(_no_file(found, key, error, there))
             elif error is not None:
-                steps.append(Step(path, found, error=error))
+                steps.append(Step(found.path, found, error=error))
             else:
-                assert side is not None
-                action = choose(side, there) if choose is not None else Action.COPY
+                action = choose(found, there) if choose is not None else Action.COPY
                 if action is not Action.SKIP:
-                    steps.append(Step(path, found, action, side.size))
+                    steps.append(Step(found.path, found, action, found.size))
                 elif tell_skipped:
-                    steps.append(Step(path, found, action, side.size, self._skipped))
+                    steps.append(Step(found.path, found, action, found.size, self._skipped))
         return steps
 
     async def run(
@@ -355,11 +352,9 @@ class Upload:
     ) -> None:
         if exact and (await self.changed([found])):
             raise _changed(found.local)
-        assert found.side is not None
         events = doing.tree.file(found.path)
         told = Held.back(events) if self.verify else events
-        size = found.side.size
-        async with bounds.memory(size):
+        async with bounds.memory(found.size):
             await _send(self.disk, self.provider, found.local, key, told, bounds, self._resume)
         if self.verify:
             await verify_upload(self.disk, self.provider, found.local, found.side, key)

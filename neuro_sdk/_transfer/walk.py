@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import aclosing, closing
+from datetime import datetime
 from enum import Enum
 from functools import partial
 from itertools import islice
@@ -20,8 +21,9 @@ from typing import NamedTuple, cast
 from .._core.ignore import IgnoreRules, parse_ignore
 from .._core.plan import Side
 from ..errors import LocalError, local_error
-from .disk import Disk, is_partial, to_side
+from .disk import Disk, changed_at, is_partial
 from .events import ask
+from .folders import opened
 from .steps import LEFT_OUT, Filter
 
 __all__ = ["Found", "Kind", "read_ignore_files", "rules_above", "walk"]
@@ -43,14 +45,23 @@ class Kind(Enum):
 
 
 class Found(NamedTuple):
-    """One thing in the tree; ``path`` is relative, with ``/``, and ends in one for folders."""
+    """One thing in the tree; ``path`` is relative, with ``/``, and ends in one for folders.
+
+    ``size`` and ``modified_at`` are those of a file.
+    """
 
     kind: Kind
     path: str
     local: str
-    side: Side | None = None
+    size: int = 0
+    modified_at: datetime | None = None
     error: LocalError | None = None
     reason: str = ""
+
+    @property
+    def side(self) -> Side:
+        """The file as one end of a transfer."""
+        return Side(self.size, self.modified_at)
 
 
 _as_found = partial(tuple.__new__, Found)  # half the time, for a tree has a great many
@@ -157,9 +168,7 @@ class _Walker:
                 reason = "" if all_wanted else await self._left_out(child, base, rules)
                 if reason:
                     if self._tell_left_out:
-                        side = child.side if isinstance(child, Found) else None
-                        found = Found(Kind.LEFT_OUT, child.path, child.local, side, reason=reason)
-                        page.append(found)
+                        page.append(_excluded(child, reason))
                 elif isinstance(child, Found):
                     page.append(child)
                 elif child.identity in above:
@@ -263,7 +272,8 @@ def _scan_some(folders: Sequence[_Folder], ignore_names: list[str]) -> _Scans:
         try:
             scans.append(_scan(folder, ignore_names))
         except OSError as error:
-            scans.append(_Scan(error=local_error(error, error.filename or folder.local)))
+            path = error.filename if isinstance(error.filename, str) else folder.local
+            scans.append(_Scan(error=local_error(error, path)))
         entries += len(scans[-1].children)
         took_long = time.monotonic() - started > _LONG + entries * _LONG_EACH
         if took_long or entries > _ENTRIES_AHEAD:
@@ -273,27 +283,28 @@ def _scan_some(folders: Sequence[_Folder], ignore_names: list[str]) -> _Scans:
 
 def _scan(folder: _Folder, ignore_names: list[str]) -> _Scan:
     above, local, _ = folder
+    base = os.path.join(local, "")
     children: list[Found | _Folder] = []
     folders: list[_Folder] = []
-    with os.scandir(local) as entries:
+    with opened(local) as number, os.scandir(local if number is None else number) as entries:
         for entry in entries:
             name = entry.name
-            if is_partial(name):
+            if name[0] == "." and is_partial(name):
                 continue
+            path, place = above + name, base + name
             try:
                 found = entry.stat()
             except OSError as error:
-                children.append(_unreadable(above + name, entry, error))
+                children.append(_unreadable(path, place, entry, error))
                 continue
             if modes.S_ISREG(found.st_mode):
-                child = (Kind.FILE, above + name, entry.path, to_side(found), None, "")
-                children.append(_as_found(child))
+                row = (Kind.FILE, path, place, found.st_size, changed_at(found), None, "")
+                children.append(_as_found(row))
             elif modes.S_ISDIR(found.st_mode):
-                identity = found.st_dev, found.st_ino
-                folders.append(_Folder(above + name + "/", entry.path, identity))
+                folders.append(_Folder(path + "/", place, (found.st_dev, found.st_ino)))
             else:
-                problem = LocalError(f"not a regular file or folder: {entry.path!r}")
-                children.append(Found(Kind.PROBLEM, above + name, entry.path, error=problem))
+                problem = LocalError(f"not a regular file or folder: {place!r}")
+                children.append(Found(Kind.PROBLEM, path, place, error=problem))
     children += folders
     children.sort(key=attrgetter("path"))
     folders.sort(key=attrgetter("path"))
@@ -304,11 +315,17 @@ def _scan(folder: _Folder, ignore_names: list[str]) -> _Scan:
     return _Scan(children, folders, read_ignore_files(local, wanted))
 
 
-def _unreadable(path: str, entry: os.DirEntry[str], error: OSError) -> Found:
-    problem = local_error(error, entry.path)
+def _excluded(child: Found | _Folder, reason: str) -> Found:
+    if isinstance(child, Found):
+        return child._replace(kind=Kind.LEFT_OUT, error=None, reason=reason)
+    return Found(Kind.LEFT_OUT, child.path, child.local, reason=reason)
+
+
+def _unreadable(path: str, local: str, entry: os.DirEntry[str], error: OSError) -> Found:
+    problem = local_error(error, local)
     if entry.is_symlink():
-        problem = LocalError(f"a link that leads nowhere: {entry.path!r}")
-    return Found(Kind.PROBLEM, path, entry.path, error=problem)
+        problem = LocalError(f"a link that leads nowhere: {local!r}")
+    return Found(Kind.PROBLEM, path, local, error=problem)
 
 
 def read_ignore_files(folder: str, names: list[str]) -> list[bytes]:

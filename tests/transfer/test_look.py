@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from neuro_sdk._aio import each
 from neuro_sdk._core.plan import Side
 from neuro_sdk._transfer import look as looking
 from neuro_sdk._transfer import walk as walking
 from neuro_sdk._transfer.disk import Disk, stat_many
-from neuro_sdk._transfer.look import Look
+from neuro_sdk._transfer.look import Look, Noted
 from neuro_sdk._transfer.walk import Kind, walk
 from tests.trees import make_tree
 
@@ -116,6 +117,47 @@ class TestLook:
         look = Look(disk, tmp_path / "none", "", closely=True)
         assert [key async for key in look.likely(1)] == []
         assert await look.sides([str(tmp_path / "none/f")]) == [None]
+
+
+class TestNoted:
+    async def test_keys_are_those_of_the_walk_that_passes(self, disk: Disk, root: Path) -> None:
+        files = await _files(disk, root)
+        noted = Noted("below/")
+        walked = [found.path async for found in each(noted.pages(walk(disk, root)))]
+        assert [path for path in walked if path in files] == files
+        assert [key async for key in noted.likely(10)] == [f"below/{path}" for path in files[9::10]]
+
+    async def test_keys_come_while_the_walk_goes_on(self, disk: Disk, root: Path) -> None:
+        noted = Noted("")
+        likely, walked = noted.likely(30), noted.pages(walk(disk, root))
+        coming = asyncio.ensure_future(anext(likely))
+        async for page in walked:
+            passed = page[-1].path
+            await asyncio.sleep(0)
+            if coming.done():
+                break
+        assert coming.result() == "a.b/c/f04"
+        assert passed.startswith("a.b/")
+        await likely.aclose()
+        await walked.aclose()
+
+    async def test_who_walks_no_further_gives_no_more(self, disk: Disk, root: Path) -> None:
+        noted = Noted("")
+        walked = noted.pages(walk(disk, root))
+        await anext(walked)
+        waiting = asyncio.ensure_future(anext(noted.likely(1000), None))
+        await asyncio.sleep(0)
+        await walked.aclose()
+        assert await asyncio.wait_for(waiting, 1) is None
+
+    async def test_what_nobody_asks_for_is_forgotten(
+        self, disk: Disk, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(looking, "_HELD", 30)
+        noted = Noted("")
+        async for _ in noted.pages(walk(disk, root)):
+            pass
+        assert len(noted._paths) == 30
 
 
 class TestWalk:
