@@ -316,20 +316,24 @@ async def read_ahead(
                 yield page
             return
         held: deque[Z] = deque()
-        came, room, count = asyncio.Event(), asyncio.Event(), 0
+        came, room, count, leaving = asyncio.Event(), asyncio.Event(), 0, False
 
         async def read() -> None:
             nonlocal count
             async for page in pages:
                 held.append(page)
-                count += len(page)
+                count += max(1, len(page))
                 came.set()
-                while count >= items:
+                while count >= items and not leaving:
                     room.clear()
                     await room.wait()
+                if leaving:
+                    return
 
         reading = asyncio.create_task(read())
         reading.add_done_callback(lambda _: came.set())
+        _readings.add(reading)
+        reading.add_done_callback(_readings.discard)
         try:
             while True:
                 while not held and not reading.done():
@@ -340,13 +344,18 @@ async def read_ahead(
                     return
                 page = held.popleft()
                 paused = count >= items
-                count -= len(page)
+                count -= max(1, len(page))
                 if paused and count < items:
                     room.set()
                     await asyncio.sleep(0)  # the next one is asked for before the page is used
                 yield page
         finally:
+            leaving = True
             await dropped(reading)
+
+
+_readings: set[asyncio.Task[None]] = set()
+"""Those under way: of a stream that is left lying, the loop itself would forget them too soon."""
 
 
 async def in_order(

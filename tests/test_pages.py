@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 from collections.abc import AsyncGenerator, Sequence
 
 import pytest
@@ -100,6 +102,36 @@ async def test_an_error_ahead_that_nobody_waits_for_is_no_noise(
     await asyncio.sleep(0.01)
     await ahead.aclose()
     assert caplog.records == []
+
+
+async def test_one_that_is_left_lying_is_no_noise(caplog: pytest.LogCaptureFixture) -> None:
+    source = Source([[1], [2], [3]])
+    ahead = read_ahead(source.pages())
+    assert await anext(ahead) == [1]
+    for _ in range(20):  # until it waits for room
+        await asyncio.sleep(0)
+    lying: list[object] = [ahead]
+    lying.append(lying)
+    del ahead, lying
+    gc.collect()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert source.closed
+    assert caplog.records == []
+
+
+async def test_a_source_that_cannot_be_cancelled_is_waited_for() -> None:
+    async def stubborn() -> AsyncGenerator[Sequence[int], None]:
+        yield [1]
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        yield [2]
+
+    ahead = read_ahead(stubborn())
+    assert await anext(ahead) == [1]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await ahead.aclose()
 
 
 async def test_who_is_cancelled_leaves_nothing_under_way() -> None:

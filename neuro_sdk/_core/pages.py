@@ -21,6 +21,8 @@ __all__ = ["Blobs", "Columns", "Row"]
 
 Row = tuple[str, int, datetime | None, str | None, datetime | None]
 """Key, size, time of change, tag and time of creation of an entry."""
+Told = tuple[str, int, datetime | None, str | None, datetime | None, bool]
+"""A ``Row``, and what one path was asked about besides."""
 
 _as_side = partial(tuple.__new__, Side)
 _row: Callable[[BucketEntry], Row] = attrgetter("key", "size", "modified_at", "etag", "created_at")
@@ -37,10 +39,11 @@ class Columns:
     created: Sequence[datetime | None]
 
     @classmethod
-    def of(cls, rows: Iterable[Sequence[Any]]) -> Columns:
-        """The entries whose values *rows* begin with, those of a ``Row``."""
-        columns = [*zip(*rows, strict=True)] or [()] * 5
-        return cls(*columns[:5])
+    def of(cls, rows: Iterable[Row | Told]) -> Columns:
+        """The same entries, given one by one."""
+        columns: Sequence[Any] = [*zip(*rows, strict=True)] or [()] * 5
+        keys, sizes, times, tags, created = columns[:5]
+        return cls(keys, sizes, times, tags, created)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -71,7 +74,7 @@ class Blobs(Sequence[BlobObject]):
 
     @classmethod
     def of(cls, page: Sequence[BucketEntry]) -> Blobs:
-        """The blobs of a page that is not empty, and lists all below a prefix."""
+        """The same blobs; there must be one, and no common prefix."""
         if isinstance(page, Blobs):
             return page
         return cls(page[0].bucket, Columns.of(map(_row, page)))
@@ -81,9 +84,8 @@ class Blobs(Sequence[BlobObject]):
         """The key of each."""
         return self._columns.keys
 
-    @property
     def sides(self) -> Sequence[Side]:
-        """Each as one end of a transfer."""
+        """Size and time of each, as the store tells them of markers too."""
         return [*map(_as_side, zip(self._columns.sizes, self._columns.times, strict=True))]
 
     def __len__(self) -> int:

@@ -44,9 +44,9 @@ class End(Protocol):
 
 
 def plan_update(source: End, target: End | None) -> Action:
-    """SKIP a blob that is certainly not older than the file, else COPY.
+    """SKIP where the blob at the target is certainly not older than the source, else COPY.
 
-    Stores round the times of blobs down, so a blob that seems as old as the file is not older.
+    Stores round the times of blobs down, so one that seems as old as a file is not older.
     """
     if target is None or not _not_older(target.modified_at, source.modified_at):
         return Action.COPY

@@ -407,7 +407,7 @@ class Engine:
         listing = read_ahead(self._batches(prefix, recursive, most), most is None)
         async with aclosing(listing) as batches:
             async for batch in batches:
-                yield Columns.of([(entry.path, *_told(entry.metadata)) for entry in batch])
+                yield Columns.of([Stat(entry.path, *_told(entry.metadata)) for entry in batch])
 
     async def _batches(
         self, prefix: str, recursive: bool, most: int | None

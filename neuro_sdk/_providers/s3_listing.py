@@ -52,6 +52,14 @@ async def answers(
         yield [answer]
 
 
+def _is_text(key: str) -> bool:
+    try:
+        key.encode()
+    except UnicodeEncodeError:  # the name of a file that is none, and no key
+        return False
+    return True
+
+
 class _Ahead:
     """The answers that begin after *likely* keys, asked for before it is their turn."""
 
@@ -79,7 +87,7 @@ class _Ahead:
     async def _begin(self, likely: Likely) -> None:
         async with aclosing(likely(_APART)) as keys:
             async for key in keys:
-                if key <= self._passed:
+                if key <= self._passed or not _is_text(key):
                     continue
                 await self._room.acquire()
                 if self._misses > _MISSES:

@@ -125,7 +125,7 @@ def scanned(answer: bytes) -> Scanned | None:
     start, end = text.find("<Contents>"), text.find("</Contents>")
     around = text[:start] + text[text.rfind("</Contents>") :]
     if "<ListBucketResult" not in around or "<CommonPrefixes" in around:
-        return None
+        return None  # where none were asked for, none stand between blobs
     if "!" in text and "<!" in text:  # to find one character takes no time
         return None
     form = sorted(_FIELDS, key=lambda name: text.find(f"<{name}>", start, end))
@@ -146,8 +146,9 @@ def _pattern(form: Sequence[str], first: str, quote: str) -> str:
         start = first.find(f"<{name}>")
         # What is between is mostly the same, and to skip what is known takes half the time.
         between = re.escape(first[end:start])
-        pattern += f"(?:{between}|.*?)" if between else ".*?"
-        pattern += f"<{name}>{value}</{name}>"
+        search = f"(?:{between}|.*?)" if between else ".*?"
+        # What was found stays found: else entries unlike the first are searched for in all ways.
+        pattern += f"(?>{search}<{name}>){value}</{name}>"
         end = first.find(f"</{name}>", start) + len(f"</{name}>")
     return pattern
 

@@ -44,7 +44,7 @@ from .verify import Held, verify_download
 
 __all__ = ["Download", "choose_download", "list_tree"]
 
-_BATCH = 250  # what is held at once is small, so that the collector has little to look at
+_BATCH = 256  # what is held at once is small, so that the collector has little to look at
 _WINDOWS = os.name == "nt"
 
 
@@ -152,13 +152,14 @@ class Download:
         paths = [key[above:] for key in page.keys]
         problems = self._problems(page.keys)
         known = await self._known(paths, problems)
-        rows = zip(range(len(page)), paths, page.sides, problems, known, strict=True)
+        rows = zip(range(len(page)), paths, page.sides(), problems, known, strict=True)
         steps = []
         for number, path, side, problem, there in rows:
             if path == "":
                 continue
             if self.filter is not None and not await wanted.wants(path):
-                step = Step(path, page[number], Action.SKIP, side.size, LEFT_OUT, left_out=True)
+                blob = page[number]
+                step = Step(path, blob, Action.SKIP, blob.size, LEFT_OUT, left_out=True)
             elif (error := problem or collisions.add(path)) is not None:
                 step = Step(path, page[number], error=error)
             elif path[-1] == "/":

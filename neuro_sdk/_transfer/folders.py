@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 __all__ = ["opened"]
 
-_CAN = {os.scandir, os.stat} <= os.supports_fd and os.stat in os.supports_dir_fd
-_OPEN = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_CAN = os.scandir in os.supports_fd and os.stat in os.supports_dir_fd
+_OPEN = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 
 
 @contextmanager

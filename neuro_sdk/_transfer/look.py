@@ -1,4 +1,4 @@
-"""What a listing of one side probably holds, from a look at the other while it is waited for."""
+"""What a listing of one side probably holds, from what is seen of the other meanwhile."""
 
 from __future__ import annotations
 

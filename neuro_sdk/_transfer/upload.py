@@ -427,5 +427,5 @@ class Cursor:
             if page is not None:
                 blobs = Blobs.of(page)
                 self._last = blobs.keys[-1]
-                self._held.update(zip(blobs.keys, blobs.sides, strict=True))
+                self._held.update(zip(blobs.keys, blobs.sides(), strict=True))
         return self._held.pop(key, None)

@@ -53,10 +53,10 @@ def test_a_page_is_a_sequence_of_its_blobs(rows: list[Row]) -> None:
 
 
 @given(_ROWS)
-def test_sides_are_those_of_the_blobs(rows: list[Row]) -> None:
+def test_sides_are_as_the_store_tells_them(rows: list[Row]) -> None:
     page = Blobs(BUCKET, Columns.of(rows))
-    assert [*page.sides] == [Side(row[1], row[2]) for row in rows]
-    assert all(isinstance(side, Side) for side in page.sides)
+    assert [*page.sides()] == [Side(row[1], row[2]) for row in rows]
+    assert all(isinstance(side, Side) for side in page.sides())
 
 
 @given(_ROWS, st.sampled_from(["", "a", "a/", "/"]))

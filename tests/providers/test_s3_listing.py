@@ -103,6 +103,14 @@ def test_what_is_written_in_another_way_is_parsed(text: str) -> None:
     assert [entry.path[0] for entry in read(parse(answer))] == ["a", "b"][: text.count("<Key") or 1]
 
 
+def test_many_that_are_written_in_another_way_are_found_out_at_once() -> None:
+    first = _blob(_FORMS["aws"], "a", 1, '"')
+    rest = [_blob(_FORMS["aws"], f"b{number}", 1, "") for number in range(1000)]
+    assert scanned(_answer(first, *rest)) is None
+    rest = [text.replace("<LastModified>", "<Changed>") for text in rest]
+    assert scanned(_answer(first, *rest)) is None
+
+
 def test_what_is_no_listing() -> None:
     for answer in (b"", b"<html></html>", b'{"keys": []}', b"<ListBucketResult>\xff"):
         with pytest.raises(ValueError, match="no listing"):
@@ -265,6 +273,17 @@ async def test_pages_come_side_by_side() -> None:
     assert await listing == _MANY
     assert [query.get("start-after") for query in store.asked] == [None, *_APART]
     assert not any("continuation-token" in query for query in store.asked)
+
+
+async def test_a_name_that_is_no_text_is_no_key() -> None:
+    store = _Keys(_MANY, size=100)
+    store.first.clear()
+    listing = asyncio.create_task(store.listed(_likely(["0050\udcff", *_APART])))
+    for _ in range(200):
+        await asyncio.sleep(0)
+    store.first.set()
+    assert await listing == _MANY
+    assert [query.get("start-after") for query in store.asked] == [None, *_APART]
 
 
 async def test_after_the_last_page_nothing_is_waited_for() -> None:
