@@ -1,4 +1,7 @@
-"""neuro_sdk by its public API, with the settings it comes with."""
+"""neuro_sdk by its public API, with the settings it comes with.
+
+The clients of the others are made with their bucket and its keys, so the bucket is opened before.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any
 import aiohttp  # noqa: F401 - else with the first large blob, and imports are not measured
 
 import neuro_sdk
-from neuro_sdk import Bucket, Client
+from neuro_sdk import Bucket, BucketHandle
 
 from ..task import Access, Task
 from ..worker import serve
@@ -21,53 +24,47 @@ _CROWD = 64
 
 
 class Peer:
-    def __init__(self, client: Client) -> None:
-        self._buckets = client.buckets
-
-    def _uri(self, key: str) -> str:
-        return f"blob:{_NAME}/{key}"
+    def __init__(self, bucket: BucketHandle) -> None:
+        self._bucket = bucket
 
     async def put_blobs(self, prefix: str, bodies: Mapping[str, bytes]) -> None:
-        async with self._buckets.open(_NAME) as bucket:
-            await crowd(
-                _CROWD,
-                lambda item: bucket.put_blob(f"{prefix}/{item[0]}", item[1]),
-                bodies.items(),
-            )
+        await crowd(
+            _CROWD,
+            lambda item: self._bucket.put_blob(f"{prefix}/{item[0]}", item[1]),
+            bodies.items(),
+        )
 
     async def get_blobs(self, prefix: str, names: Sequence[str]) -> Sequence[bytes]:
-        async with self._buckets.open(_NAME) as bucket:
+        async def get(name: str) -> bytes:
+            async with self._bucket.fetch_blob(f"{prefix}/{name}") as pieces:
+                return b"".join([piece async for piece in pieces])
 
-            async def get(name: str) -> bytes:
-                async with bucket.fetch_blob(f"{prefix}/{name}") as pieces:
-                    return b"".join([piece async for piece in pieces])
-
-            return await crowd(_CROWD, get, names)
+        return await crowd(_CROWD, get, names)
 
     async def upload_file(self, path: str, key: str) -> None:
-        await self._buckets.upload_file(path, self._uri(key))
+        await self._bucket.upload_file(path, key)
 
     async def download_file(self, key: str, path: str) -> None:
-        await self._buckets.download_file(self._uri(key), path)
+        await self._bucket.download_file(key, path)
 
     async def upload_tree(self, folder: str, prefix: str) -> None:
-        await self._buckets.upload_dir(folder, self._uri(prefix))
+        await self._bucket.upload_dir(folder, prefix)
 
     async def download_tree(self, prefix: str, folder: str) -> None:
-        await self._buckets.download_dir(self._uri(prefix), folder)
+        await self._bucket.download_dir(prefix, folder)
 
     async def remove_tree(self, prefix: str) -> None:
-        await self._buckets.blob_rm(self._uri(prefix), recursive=True)
+        await self._bucket.blob_rm(prefix, recursive=True)
 
     async def list_blobs(self, prefix: str) -> Sequence[tuple[str, int, Any]]:
-        entries = self._buckets.list_blobs(self._uri(prefix) + "/", recursive=True, limit=None)
+        entries = self._bucket.list_blobs(f"{prefix}/", recursive=True, limit=None)
         return [(entry.key, entry.size, entry.modified_at) async for entry in entries]
 
     async def update_up(self, folder: str, prefix: str) -> None:
-        await self._buckets.upload_dir(folder, self._uri(prefix), update=True)
+        await self._bucket.upload_dir(folder, prefix, update=True)
 
     async def update_down(self, prefix: str, folder: str) -> None:
-        await self._buckets.download_dir(self._uri(prefix), folder, update=True)
+        await self._bucket.download_dir(prefix, folder, update=True)
 
 
 def _credentials(access: Access) -> tuple[Bucket.Provider, dict[str, str]]:
@@ -94,7 +91,8 @@ async def opened(task: Task) -> AsyncIterator[Peer]:
             await client.buckets.import_external(
                 provider, task.access.bucket, credentials, name=_NAME
             )
-        yield Peer(client)
+        async with client.buckets.open(_NAME) as bucket:  # it knows its bucket, as the others do
+            yield Peer(bucket)
 
 
 if __name__ == "__main__":
