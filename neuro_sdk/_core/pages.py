@@ -21,7 +21,7 @@ __all__ = ["Blobs", "Columns", "Row"]
 
 Row = tuple[str, int, datetime | None, str | None, datetime | None]
 """Key, size, time of change, tag and time of creation of an entry."""
-Told = tuple[str, int, datetime | None, str | None, datetime | None, bool]
+_Longer = tuple[str, int, datetime | None, str | None, datetime | None, bool]
 """A ``Row``, and what one path was asked about besides."""
 
 _as_side = partial(tuple.__new__, Side)
@@ -39,7 +39,7 @@ class Columns:
     created: Sequence[datetime | None]
 
     @classmethod
-    def of(cls, rows: Iterable[Row | Told]) -> Columns:
+    def of(cls, rows: Iterable[Row | _Longer]) -> Columns:
         """The same entries, given one by one."""
         columns: Sequence[Any] = [*zip(*rows, strict=True)] or [()] * 5
         keys, sizes, times, tags, created = columns[:5]

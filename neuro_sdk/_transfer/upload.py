@@ -241,7 +241,7 @@ class Upload:
         )
 
     def listing(self, likely: Likely | None) -> AsyncGenerator[Sequence[BucketEntry], None]:
-        """What is at the destination."""
+        """What is at the destination; *likely* are keys that are probably there."""
         likely = likely if self.filter is None else None
         return self.provider.pages(self.prefix, recursive=True, likely=likely)
 
