@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from itertools import compress
 from operator import attrgetter, itemgetter, methodcaller
 from typing import Any, overload
 
 from .models import BlobObject, Bucket, BucketEntry, blob_objects
-from .plan import Side
+from .plan import Side, as_side
 
 __all__ = ["Blobs", "Columns", "Row"]
 
@@ -24,7 +23,6 @@ Row = tuple[str, int, datetime | None, str | None, datetime | None]
 _Longer = tuple[str, int, datetime | None, str | None, datetime | None, bool]
 """A ``Row``, and what one path was asked about besides."""
 
-_as_side = partial(tuple.__new__, Side)
 _row: Callable[[BucketEntry], Row] = attrgetter("key", "size", "modified_at", "etag", "created_at")
 
 
@@ -86,7 +84,7 @@ class Blobs(Sequence[BlobObject]):
 
     def sides(self) -> Sequence[Side]:
         """Size and time of each, as the store tells them of markers too."""
-        return [*map(_as_side, zip(self._columns.sizes, self._columns.times, strict=True))]
+        return [*map(as_side, zip(self._columns.sizes, self._columns.times, strict=True))]
 
     def __len__(self) -> int:
         return len(self._columns)

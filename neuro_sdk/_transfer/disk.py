@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
 
-from .._core.plan import Side
+from .._core.plan import Side, as_side
 from ..errors import (
     BlobChanged,
     LocalError,
@@ -450,13 +450,10 @@ def stat_inside(root: str, paths: Iterable[str]) -> list[Side | None]:
 def stat_one(path: str, folder: int | None = None) -> Side | None:
     """The file, if it is a regular one, or a link to one.
 
-    *folder* is the number of the open folder it lies in, where there is one.
+    *path* is relative to the open *folder* of that number, where there is one.
     """
     try:
-        if folder is None:
-            found = os.stat(path)
-        else:
-            found = os.stat(path[path.rfind("/") + 1 :], dir_fd=folder)
+        found = os.stat(path, dir_fd=folder)
     except (FileNotFoundError, NotADirectoryError):
         return None
     return to_side(found) if modes.S_ISREG(found.st_mode) else None
@@ -508,7 +505,7 @@ def make_folders(folder: str | os.PathLike[str]) -> None:
 
 def to_side(found: os.stat_result) -> Side:
     """What a transfer decides on, of one file."""
-    return Side(found.st_size, changed_at(found))
+    return as_side((found.st_size, changed_at(found)))
 
 
 def changed_at(found: os.stat_result) -> datetime:

@@ -117,9 +117,10 @@ def _sides(paths: Sequence[str]) -> dict[str, Side | None]:
     sides: dict[str, Side | None] = {}
     for folder, together in groupby(paths, _above):
         with suppress(OSError), opened(folder or "/") as number:
+            start = 0 if number is None else len(folder) + 1
             for path in together:
                 try:
-                    sides[path] = stat_one(path, number)
+                    sides[path] = stat_one(path[start:], number)
                 except OSError:  # whoever asks for it is told
                     continue
     return sides
