@@ -85,8 +85,7 @@ def plan_download(
     """
     if target is None or not (update or continue_):
         return Action.COPY
-    theirs, mine = source.modified_at, target.modified_at
-    if theirs is None or mine is None or mine - theirs < grain:
+    if not _not_older(target.modified_at, source.modified_at, grain):
         return Action.COPY
     if continue_:
         if 0 < target.size < source.size:
@@ -102,7 +101,7 @@ def plan_sync(source: End, target: End | None, *, grain: timedelta = _EXACT) -> 
     """SKIP what is as large at the destination and certainly not older, else COPY."""
     if target is None or target.size != source.size:
         return Action.COPY
-    same = _not_older(target.modified_at, _latest(source, grain))
+    same = _not_older(target.modified_at, source.modified_at, grain)
     return Action.SKIP if same else Action.COPY
 
 
@@ -121,10 +120,5 @@ def deletion_problem(*, extras: int, max_delete: int | None, source_empty: bool)
     return None
 
 
-def _latest(source: End, grain: timedelta) -> datetime | None:
-    moment = source.modified_at
-    return moment + grain if moment is not None and grain > _EXACT else moment
-
-
-def _not_older(mine: datetime | None, other: datetime | None) -> bool:
-    return mine is not None and other is not None and mine >= other
+def _not_older(mine: datetime | None, other: datetime | None, grain: timedelta = _EXACT) -> bool:
+    return mine is not None and other is not None and mine - other >= grain

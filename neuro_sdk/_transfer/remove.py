@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from functools import partial
-from itertools import compress
 
 from .._aio import Job, run_bounded, sized
 from .._core.keys import check_key, key_errors, tree_prefix
@@ -131,7 +130,7 @@ class Removal:
                 for key, error in zip(batch, errors, strict=True):
                     if error is not None:
                         report.note(key, error)
-                wanted = [*compress(batch, (error is None for error in errors))]
+                wanted = [key for key, error in zip(batch, errors, strict=True) if error is None]
                 if wanted:
                     yield partial(remove_batch, self.provider, wanted, report, progress)
 

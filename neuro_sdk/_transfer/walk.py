@@ -289,7 +289,7 @@ def _scan(folder: _Folder, ignore_names: list[str]) -> _Scan:
     with opened(local) as number, os.scandir(local if number is None else number) as entries:
         for entry in entries:
             name = entry.name
-            if name[0] == "." and is_partial(name):
+            if is_partial(name):
                 continue
             path, place = above + name, base + name
             try:
